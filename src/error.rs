@@ -2,22 +2,195 @@
 
 use std::fmt;
 
+use crate::batch::{CloseOutside, Field};
+
 /// Everything the library refuses, and why.
 ///
-/// All checks run before any work starts: an `Err` leaves the input as it was.
+/// All checks run before any work starts: an `Err` leaves the input, the builder or the
+/// evaluator as it was. Indices count from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The batch holds no simulation.
+    #[error("the batch has no simulation: add at least one")]
+    EmptyBatch,
+
+    /// A simulation holds no bar.
+    #[error("simulation {simulation} has no bar: leave it out or give it at least one")]
+    EmptySimulation {
+        /// Index of the simulation.
+        simulation: usize,
+    },
+
+    /// Two fields of a simulation have different lengths.
+    #[error(
+        "simulation {simulation}: field {field} has {got} bars, close has {expected}: \
+         give every field one value per bar"
+    )]
+    LengthMismatch {
+        /// Index of the simulation.
+        simulation: usize,
+        /// The field that differs from `close`.
+        field: Field,
+        /// Bars of `close`.
+        expected: usize,
+        /// Bars of `field`.
+        got: usize,
+    },
+
+    /// Two flat fields or arrays have different shapes.
+    #[error(
+        "field {field} has shape {got:?}, expected {expected:?} as close or the lengths say: \
+         give every field the same shape"
+    )]
+    ShapeMismatch {
+        /// The field that differs.
+        field: Field,
+        /// `[values]` of a flat slice, `[simulations, bars]` of an array.
+        expected: Vec<usize>,
+        /// The shape found.
+        got: Vec<usize>,
+    },
+
+    /// NaN or an infinity.
+    #[error(
+        "simulation {simulation}, bar {bar}: {field} = {value}: \
+         must be a finite number; repair or drop the bar"
+    )]
+    NotFinite {
+        /// Index of the simulation.
+        simulation: usize,
+        /// Index of the bar within the simulation.
+        bar: usize,
+        /// The field.
+        field: Field,
+        /// The value found.
+        value: f64,
+    },
+
+    /// A value no fractional move or position can have, most often a raw price.
+    #[error(
+        "simulation {simulation}, bar {bar}: {field} = {value} is beyond ±{limit}: \
+         give fractional moves against the bar's reference price (0.01 = +1 %), not prices"
+    )]
+    OutOfRange {
+        /// Index of the simulation.
+        simulation: usize,
+        /// Index of the bar within the simulation.
+        bar: usize,
+        /// The field.
+        field: Field,
+        /// The value found.
+        value: f64,
+        /// The largest magnitude accepted.
+        limit: f64,
+    },
+
+    /// A bar whose low is above its high.
+    #[error(
+        "simulation {simulation}, bar {bar}: low = {low} is above high = {high}: \
+         swap or repair them"
+    )]
+    LowAboveHigh {
+        /// Index of the simulation.
+        simulation: usize,
+        /// Index of the bar within the simulation.
+        bar: usize,
+        /// Low, as stored.
+        low: f32,
+        /// High, as stored.
+        high: f32,
+    },
+
+    /// A bar that lost everything or more.
+    #[error(
+        "simulation {simulation}, bar {bar}: low = {low} means a price of 0 or less: \
+         a fractional move must be above -1; repair or drop the bar"
+    )]
+    LowAtMinusOne {
+        /// Index of the simulation.
+        simulation: usize,
+        /// Index of the bar within the simulation.
+        bar: usize,
+        /// Low, as stored.
+        low: f32,
+    },
+
+    /// A close outside `[low, high]`, when the caller chose to refuse it.
+    #[error("{0}: repair the bar, or accept the batch with a warning")]
+    CloseOutside(CloseOutside),
+
+    /// Simulations of one batch differ in their model of positions.
+    #[error(
+        "simulation {simulation} has {got} weights, the batch has {expected}: \
+         put them into separate batches"
+    )]
+    MixedWeights {
+        /// Index of the simulation.
+        simulation: usize,
+        /// What the first simulation has.
+        expected: &'static str,
+        /// What this one has.
+        got: &'static str,
+    },
+
+    /// More bars or simulations than the index type holds.
+    #[error("the batch would hold {bars} bars, at most {limit} can be indexed: split the batch")]
+    BatchTooLarge {
+        /// Bars asked for (`usize::MAX` when the count itself overflows).
+        bars: usize,
+        /// The largest number accepted.
+        limit: usize,
+    },
+
+    /// A sharing that does not fit the batch.
+    #[error("{got} group labels for {expected} simulations: give one label per simulation")]
+    LabelCount {
+        /// Simulations of the batch.
+        expected: usize,
+        /// Labels given.
+        got: usize,
+    },
+
+    /// A candidate that is not a pair of finite multipliers.
+    #[error(
+        "candidate {candidate}: ({high}, {low}): both multipliers must be finite and within ±{limit}"
+    )]
+    Candidate {
+        /// Index in the list.
+        candidate: usize,
+        /// Multiplier added to the predicted high.
+        high: f64,
+        /// Multiplier added to the predicted low.
+        low: f64,
+        /// The largest magnitude accepted.
+        limit: f64,
+    },
+
+    /// A buffer or list whose length does not fit the work.
+    #[error("{what} has length {got}, expected {expected}: {remedy}")]
+    Length {
+        /// What the buffer or list is.
+        what: &'static str,
+        /// The length that fits.
+        expected: usize,
+        /// The length given.
+        got: usize,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+
     /// An option holds a value outside its documented range.
     #[error("{name} = {value}: must be {expected}")]
     InvalidOption {
-        /// The option as it is spelled in the code.
+        /// The option as it is spelled in the code, or the environment variable.
         name: &'static str,
         /// The value that was given, as text.
         value: String,
         /// What would have been accepted.
         expected: &'static str,
     },
+
     /// An interval of a search box is empty, reversed, or not finite.
     #[error("bounds of axis {axis} are [{low}, {high}]: give two finite numbers with low < high")]
     Bounds {
@@ -28,14 +201,32 @@ pub enum Error {
         /// Upper end as given.
         high: f64,
     },
+
     /// A list of values has another length than the list of points it answers.
-    #[error("got {got} values for {expected} points: give one value per point, in the order of the points")]
+    #[error(
+        "got {got} values for {expected} points: give one value per point, in the order of the points"
+    )]
     ValueCount {
         /// Number of points asked.
         expected: usize,
         /// Number of values told.
         got: usize,
     },
+
+    /// Something this build or machine does not offer.
+    #[error("{what} is not available: {why}; {remedy}")]
+    Unavailable {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it cannot be had.
+        why: String,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+
+    /// A failure inside a caller's own objective or evaluator.
+    #[error("the objective failed: {0}")]
+    Objective(String),
 }
 
 impl Error {

@@ -1,6 +1,18 @@
 //! Tunes entry and exit levels of trading strategies over whole batches of backtests.
 #![warn(missing_docs)]
 
+mod batch;
 mod error;
+mod evaluate;
+mod profit;
 
+pub use batch::{
+    Batch, BatchBuilder, Candidates, CloseOutside, Element, Field, Fields, Groups, MAX_BARS,
+    Sharing, Simulation, Weights,
+};
 pub use error::Error;
+pub use evaluate::{Cpu, Device, Evaluate, EvaluateOptions, Evaluator, Simd, Threads};
+pub use profit::{
+    Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,
+    profit_f64,
+};
