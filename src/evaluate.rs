@@ -7,8 +7,9 @@ mod cpu;
 
 use std::sync::Arc;
 
-use crate::batch::{Batch, Candidates, Groups};
+use crate::batch::Batch;
 use crate::error::Error;
+use crate::groups::{Candidates, Groups};
 use crate::profit::{EQUITY_FEE, ExitRule};
 
 pub use cpu::{Cpu, Simd};

@@ -25,8 +25,9 @@ use pulp::{Simd as Vector, WithSimd};
 use rayon::prelude::*;
 
 use super::{Evaluate, EvaluateOptions, Threads};
-use crate::batch::{Batch, Candidates, Groups, Simulation};
+use crate::batch::{Batch, Simulation};
 use crate::error::Error;
+use crate::groups::{Candidates, Groups};
 use crate::profit::{ExitRule, LANES, Leg, MAX_HIGH, Multipliers, Side, reduce};
 
 /// Fields of a leg that the kernel reads.
