@@ -29,7 +29,9 @@ pub enum Error {
         high: f64,
     },
     /// A list of values has another length than the list of points it answers.
-    #[error("got {got} values for {expected} points: give one value per point, in the order of the points")]
+    #[error(
+        "got {got} values for {expected} points: give one value per point, in the order of the points"
+    )]
     ValueCount {
         /// Number of points asked.
         expected: usize,
