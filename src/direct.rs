@@ -1,0 +1,811 @@
+//! DIRECT (DIviding RECTangles): global search of a box without derivatives, as ask/tell.
+//!
+//! The box is one rectangle at first, evaluated at its centre. Every iteration picks the
+//! rectangles that could hold the best improvement (large, or low in value, or both) and cuts
+//! each into three along its longest sides; the new centres are the new points.
+//!
+//! Data: rectangle `r` is the `r`-th evaluation. Its centre in the unit cube is row `r` of
+//! `centres` (rectangles, dim); `depths` has the same shape and counts how often each side was
+//! cut, so a side is `3^-depth`, and the depths of one rectangle differ by at most 1. Values
+//! and order within a size class are in [`classes`]. Centres are accumulated (parent plus or
+//! minus a third of the side) and never recomputed from digits: two programs that agree on this
+//! agree on every bit.
+//!
+//! Rounds: the rectangles of an iteration are chosen before any of them is cut and a cut reads
+//! its own rectangle only, so all points of an iteration are asked at once and the bookkeeping
+//! is replayed in order when their values are told. A round is planned as soon as the one
+//! before is told; its centres are behind the evaluated ones until then.
+//!
+//! Sources: Jones, Perttunen and Stuckman, "Lipschitzian optimization without the Lipschitz
+//! constant", JOTA 79 (1993); Gablonsky and Kelley, "A locally-biased form of the DIRECT
+//! algorithm", J. Global Optim. 21 (2001); Jones, "The DIRECT global optimization algorithm",
+//! Encyclopedia of Optimization (2001); Baker and Watson's aggressive variant (2000). Tie
+//! breaking is that of Gablonsky's program DIRECT 2.0.4, from which scipy's and NLopt's descend.
+
+mod classes;
+mod options;
+mod select;
+#[cfg(feature = "serde")]
+mod snapshot;
+
+use crate::Error;
+use classes::{Classes, NONE};
+pub use options::{Bounds, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target};
+use select::{Candidate, Promise};
+
+/// Levels with a side that is not 0: `3^647` is infinite in f64.
+const SIDES: usize = 648;
+
+/// `3^-depth`, computed as in Gablonsky's program: the power by repeated multiplication
+/// (exact up to 3^33), then one division.
+static THIRD: [f64; SIDES] = {
+    let mut table = [1.0; SIDES];
+    let mut power = 1.0;
+    let mut depth = 1;
+    while depth < SIDES {
+        power *= 3.0;
+        table[depth] = 1.0 / power;
+        depth += 1;
+    }
+    table
+};
+
+/// Largest list of candidates in Gablonsky's program.
+const SCIPY_MAX_DIVISIONS: usize = 5000;
+
+/// Values that differ by at most this tie in the original DIRECT.
+const TIE: f64 = 1e-13;
+
+/// Largest depth of a side under `ScipyCompat`, whose own table may be longer.
+const MAX_DEPTH: usize = u16::MAX as usize;
+
+/// Best point so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Best<'a> {
+    /// The point, exactly as it was evaluated; `(dim)`, box coordinates.
+    pub x: &'a [f64],
+    /// Its value.
+    pub value: f64,
+    /// Number of its evaluation, counted from 0.
+    pub evaluation: usize,
+}
+
+/// A DIRECT search that minimises.
+///
+/// The caller evaluates: [`ask`](Direct::ask) gives all points of a round, [`tell`](Direct::tell)
+/// takes their values, until `ask` gives none. The same values lead to the same points, bit for
+/// bit, on every machine, however the search was interrupted, cloned, or written down between
+/// rounds (feature `serde`).
+///
+/// A value that is NaN or infinite marks an infeasible point: it never becomes the best, and the
+/// box around it goes on being searched, as if it had the worst value seen so far.
+///
+/// The budget is a hard cap: the first rectangle, in the order of selection (sizes descending),
+/// whose division does not fit into what is left ends the iteration, and the search once the
+/// rest of that round is told. If not even the first division fits, only the centre is evaluated.
+/// [`Selection::ScipyCompat`] keeps scipy's rules instead.
+///
+/// ```
+/// use trisect::{Bounds, Direct, DirectOptions, StopReason};
+///
+/// let bounds = Bounds::symmetric(2, 1.0)?;
+/// let mut search = Direct::new(bounds, DirectOptions::production())?;
+/// while search.stop().is_none() {
+///     let values: Vec<f64> = search
+///         .ask()
+///         .chunks(2)
+///         .map(|x| (x[0] - 0.3).powi(2) + (x[1] + 0.1).powi(2))
+///         .collect();
+///     search.tell(&values)?;
+/// }
+/// assert_eq!(search.stop(), Some(StopReason::SideLength));
+/// let best = search.best().unwrap();
+/// assert!((best.x[0] - 0.3).abs() < 1e-5 && (best.x[1] + 0.1).abs() < 1e-5);
+/// # Ok::<(), trisect::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Direct {
+    bounds: Bounds,
+    options: DirectOptions,
+    /// Present under `ScipyCompat`.
+    scipy: Option<Scipy>,
+    /// `eps` as it stands, see [`DirectOptions::eps`].
+    eps: f64,
+    /// Number of the iteration that is planned or was the last; the first division is 1.
+    iteration: usize,
+    stop: Option<StopReason>,
+    /// Ends the search when the planned round is told.
+    ending: Option<StopReason>,
+    /// Rectangle whose neighbourhood the stop tests look at.
+    best: Option<u32>,
+    /// `(dim)`, as evaluated.
+    best_x: Vec<f64>,
+    /// Largest finite value, 0 as long as there is none.
+    worst: Option<f64>,
+    /// `(rectangles, dim)`, those of the planned round included.
+    centres: Vec<f64>,
+    /// `(rectangles, dim)`.
+    depths: Vec<u16>,
+    classes: Classes,
+    /// Rectangles that the planned round divides, in order.
+    round: Vec<u32>,
+    /// Axes cut, one per rectangle of the round; only with `OneLongest`.
+    round_axes: Vec<u32>,
+    /// Cuts per axis, `(dim)`; only with `OneLongest`.
+    cuts: Vec<u32>,
+    /// Asked points, `(points, dim)`, box coordinates.
+    points: Vec<f64>,
+    /// Scratch of the selection.
+    candidates: Vec<Candidate>,
+    /// Scratch of a division: the sides that are cut, best new value first.
+    ranking: Vec<Side>,
+    /// Scratch of a division: class of each pair, in order of the axes.
+    pair_levels: Vec<u32>,
+}
+
+/// One side of a rectangle that is being divided.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    /// Better value of the pair.
+    value: f64,
+    axis: u32,
+    /// Number of the pair, in order of the axes.
+    pair: u32,
+}
+
+/// What only scipy's rules need.
+#[derive(Debug, Clone, Copy)]
+struct Scipy {
+    /// Rectangles that fit into the store; one slot of it is never usable.
+    capacity: usize,
+    /// The search stops at the end of an iteration with more evaluations than this.
+    budget: usize,
+    /// Number of levels in the tables.
+    levels: usize,
+    /// scipy's `minf`: may be NaN or infinite.
+    value: f64,
+    /// scipy's `minpos`.
+    rect: u32,
+}
+
+impl Direct {
+    /// A search that has evaluated nothing yet. Allocates for the first round only; the store
+    /// grows with the evaluations, up to `max_evaluations`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], see [`DirectOptions::check`].
+    pub fn new(bounds: Bounds, options: DirectOptions) -> Result<Self, Error> {
+        options.check()?;
+        let dim = bounds.dim();
+        let mut search = Self {
+            scipy: (options.selection == Selection::ScipyCompat).then(|| Scipy::new(dim, &options)),
+            eps: options.eps.abs(),
+            iteration: 1,
+            stop: None,
+            ending: None,
+            best: None,
+            best_x: vec![0.0; dim],
+            worst: None,
+            centres: Vec::new(),
+            depths: Vec::new(),
+            classes: Classes::default(),
+            round: Vec::new(),
+            round_axes: Vec::new(),
+            cuts: match options.division {
+                Division::AllLongest => Vec::new(),
+                Division::OneLongest => vec![0; dim],
+            },
+            points: Vec::new(),
+            candidates: Vec::new(),
+            ranking: Vec::new(),
+            pair_levels: Vec::new(),
+            bounds,
+            options,
+        };
+        search.plan_first();
+        Ok(search)
+    }
+
+    /// All points of the round, `(points, dim)`, row-major, in box coordinates; empty when the
+    /// search has stopped. The same points until their values are told.
+    ///
+    /// The first round is the centre and the points of the first division (`2 * dim` of them).
+    pub fn ask(&self) -> &[f64] {
+        &self.points
+    }
+
+    /// Takes the values of the asked points, in their order, and plans the next round. NaN and
+    /// infinite values mark infeasible points.
+    ///
+    /// # Errors
+    /// [`Error::ValueCount`] if there is not one value per asked point; nothing changes then.
+    pub fn tell(&mut self, values: &[f64]) -> Result<(), Error> {
+        let expected = self.points.len() / self.dim();
+        if values.len() != expected {
+            return Err(Error::ValueCount {
+                expected,
+                got: values.len(),
+            });
+        }
+        if self.stop.is_none() {
+            self.replay(values);
+        }
+        Ok(())
+    }
+
+    /// Why the search has ended; `None` while it goes on. Known as soon as the last round is
+    /// told.
+    pub fn stop(&self) -> Option<StopReason> {
+        self.stop
+    }
+
+    /// Ends the search; the round that was asked is forgotten. For reasons the search cannot
+    /// see, the clock and the observer. Does nothing if the search has ended already.
+    pub fn stop_now(&mut self, reason: StopReason) {
+        if self.stop.is_none() {
+            self.iteration -= 1;
+            self.finish(reason);
+        }
+    }
+
+    /// The best feasible point so far; the earliest of equals.
+    pub fn best(&self) -> Option<Best<'_>> {
+        self.best.map(|rect| Best {
+            x: &self.best_x,
+            value: self.classes.value(rect),
+            evaluation: rect as usize,
+        })
+    }
+
+    /// Number of values told.
+    pub fn evaluations(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Iterations, counted as scipy counts them (`nit`): the first division is one, and a search
+    /// stopped by [`StopReason::Iterations`] counts the iteration it did not make.
+    pub fn iterations(&self) -> usize {
+        match self.stop {
+            Some(_) => self.iteration,
+            None => self.iteration - 1,
+        }
+    }
+
+    /// Number of axes.
+    pub fn dim(&self) -> usize {
+        self.bounds.dim()
+    }
+
+    /// The box.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Rules and limits, as given.
+    pub fn options(&self) -> &DirectOptions {
+        &self.options
+    }
+
+    /// Heap memory held, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bounds.bytes()
+            + self.classes.bytes()
+            + size_of::<f64>()
+                * (self.best_x.capacity() + self.centres.capacity() + self.points.capacity())
+            + size_of::<u16>() * self.depths.capacity()
+            + size_of::<u32>()
+                * (self.round.capacity()
+                    + self.round_axes.capacity()
+                    + self.cuts.capacity()
+                    + self.pair_levels.capacity())
+            + size_of::<Candidate>() * self.candidates.capacity()
+            + size_of::<Side>() * self.ranking.capacity()
+    }
+}
+
+impl Scipy {
+    fn new(dim: usize, options: &DirectOptions) -> Self {
+        let wanted = options.max_evaluations + 1000 + options.max_evaluations / 2;
+        let slots = wanted.min((1 << 30) / (12 * dim + 20));
+        Self {
+            capacity: slots - 1,
+            budget: 2 * (slots - 1000) / 3,
+            levels: match options.max_iterations {
+                Some(iterations) => iterations.saturating_add(1000),
+                None => slots / 5,
+            }
+            .min(MAX_DEPTH),
+            value: 0.0,
+            rect: 0,
+        }
+    }
+}
+
+/// Planning: which points a round asks for.
+impl Direct {
+    /// Plans the centre and the first division.
+    fn plan_first(&mut self) {
+        let dim = self.dim();
+        self.centres.resize(dim, 0.5);
+        self.points
+            .extend((0..dim).map(|axis| place(&self.bounds, self.scipy.is_some(), axis, 0.5)));
+        self.depths.resize(dim, 0);
+        match self.propose(0, 0, 1) {
+            Ok(true) => self.round.push(0),
+            Ok(false) => self.ending = Some(StopReason::NoProgress),
+            Err(reason) => self.ending = Some(reason),
+        }
+    }
+
+    /// Plans the next iteration, or finishes the search.
+    fn plan(&mut self) {
+        self.iteration += 1;
+        if let Some(limit) = self.options.max_iterations
+            && self.iteration >= limit
+        {
+            return self.finish(StopReason::Iterations);
+        }
+        let evaluated = self.classes.len();
+        // Goes round again only when every selected rectangle was retired.
+        loop {
+            self.candidates.clear();
+            self.round.clear();
+            self.round_axes.clear();
+            if let Err(reason) = self.select() {
+                return self.finish(reason);
+            }
+            if self.round.is_empty() {
+                self.iteration -= 1;
+                return self.finish(StopReason::NoProgress);
+            }
+            let mut kept = 0;
+            for i in 0..self.round.len() {
+                let rect = self.round[i];
+                let level = self.level(rect);
+                let planned = evaluated + self.points.len() / self.dim();
+                match self.propose(rect, level, planned) {
+                    Ok(true) => {
+                        self.round[kept] = rect;
+                        kept += 1;
+                    }
+                    Ok(false) => self.classes.unlink(level, rect),
+                    Err(reason) => {
+                        self.ending = Some(reason);
+                        break;
+                    }
+                }
+            }
+            self.round.truncate(kept);
+            if kept > 0 {
+                return;
+            }
+            if let Some(reason) = self.ending {
+                if reason == StopReason::Evaluations {
+                    self.iteration -= 1;
+                }
+                return self.finish(reason);
+            }
+        }
+    }
+
+    /// Fills `round` with the rectangles to divide, in order.
+    fn select(&mut self) -> Result<(), StopReason> {
+        let scipy = self.scipy.is_some();
+        let aggressive = self.options.selection == Selection::Aggressive;
+        let classes = self.classes.classes();
+        let literal = scipy && self.needs_literal_rule();
+        let mut lowest = f64::INFINITY;
+        let mut heads = 0;
+        for (level, class) in classes.iter().enumerate() {
+            if class.head == NONE {
+                continue;
+            }
+            heads += 1;
+            if aggressive {
+                self.round.push(class.head);
+                continue;
+            }
+            let mut value = self.classes.value(class.head);
+            if !scipy && value == f64::INFINITY {
+                value = self.worst.unwrap_or(0.0);
+            }
+            if literal || value < lowest {
+                lowest = value;
+                self.candidates.push(Candidate {
+                    rect: class.head,
+                    level: level as u32,
+                    value,
+                    size: class.size,
+                });
+            }
+        }
+        if aggressive {
+            return Ok(());
+        }
+        let best = match (self.scipy, self.best) {
+            (Some(scipy), _) => scipy.value,
+            (None, Some(rect)) => self.classes.value(rect),
+            (None, None) => self.worst.unwrap_or(0.0),
+        };
+        let promise = Promise {
+            best,
+            eps: self.eps,
+        };
+        select::hull(&mut self.candidates, promise, scipy);
+        self.round.extend(self.candidates.iter().map(|c| c.rect));
+        if self.options.size_measure == SizeMeasure::HalfDiagonal {
+            for c in &self.candidates {
+                self.classes.ties(c.level as usize, TIE, &mut self.round);
+            }
+            let ties = self.round.len() - self.candidates.len();
+            if scipy && heads + ties > SCIPY_MAX_DIVISIONS {
+                return Err(StopReason::Levels);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the prefix minima are not enough, see [`select`].
+    fn needs_literal_rule(&self) -> bool {
+        let classes = self.classes.classes();
+        self.classes.are_lists()
+            || classes.last().is_some_and(|class| class.size == 0.0)
+            || classes
+                .iter()
+                .any(|class| class.head != NONE && !self.classes.value(class.head).is_finite())
+    }
+
+    /// Appends the points of one division. `planned` counts the evaluations before it. `Ok(false)`
+    /// if the new points would equal the centre; `Err` if there is no room for the division.
+    fn propose(&mut self, rect: u32, level: usize, planned: usize) -> Result<bool, StopReason> {
+        let dim = self.dim();
+        let row = rect as usize * dim;
+        let depths = &self.depths[row..row + dim];
+        let depth = depths.iter().copied().min().unwrap_or(0);
+        let one = match self.options.division {
+            Division::AllLongest => None,
+            Division::OneLongest => (0..dim)
+                .filter(|&axis| depths[axis] == depth)
+                .min_by_key(|&axis| self.cuts[axis]),
+        };
+        let sides = match one {
+            Some(_) => 1,
+            None => depths.iter().filter(|&&d| d == depth).count(),
+        };
+        let needed = 2 * sides;
+        let unclamped = self.scipy.is_some();
+        if let Some(scipy) = self.scipy {
+            if level + 1 >= scipy.levels || usize::from(depth) + 1 >= MAX_DEPTH {
+                return Err(StopReason::Levels);
+            }
+            if planned + needed > scipy.capacity {
+                return Err(StopReason::Slots);
+            }
+        } else if planned + needed > self.options.max_evaluations {
+            return Err(StopReason::Evaluations);
+        }
+
+        let delta = third(usize::from(depth) + 1);
+        let limit = self.options.max_evaluations.saturating_mul(dim);
+        grow(&mut self.centres, needed * dim, limit);
+        let points = self.points.len();
+        let centres = self.centres.len();
+        let mut moved = false;
+        let axes = match one {
+            Some(axis) => axis..axis + 1,
+            None => 0..dim,
+        };
+        for axis in axes {
+            if self.depths[row + axis] != depth {
+                continue;
+            }
+            let c = self.centres[row + axis];
+            let x = place(&self.bounds, unclamped, axis, c);
+            for c in [c + delta, c - delta] {
+                let at = self.centres.len() + axis;
+                self.centres.extend_from_within(row..row + dim);
+                self.centres[at] = c;
+                let at = self.points.len() + axis;
+                self.points.extend(
+                    self.centres[row..row + dim]
+                        .iter()
+                        .enumerate()
+                        .map(|(i, &c)| place(&self.bounds, unclamped, i, c)),
+                );
+                let new = place(&self.bounds, unclamped, axis, c);
+                self.points[at] = new;
+                moved |= new != x;
+            }
+        }
+        if !moved && !unclamped {
+            self.points.truncate(points);
+            self.centres.truncate(centres);
+            return Ok(false);
+        }
+        if let Some(axis) = one {
+            self.round_axes.push(axis as u32);
+            self.cuts[axis] += 1;
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self, reason: StopReason) {
+        self.stop = Some(reason);
+        self.round.clear();
+        self.points.clear();
+        self.centres.truncate(self.classes.len() * self.dim());
+    }
+}
+
+/// Replaying: what the values of a round change.
+impl Direct {
+    /// Takes the values of the planned round; there is one per point.
+    fn replay(&mut self, values: &[f64]) {
+        let start = self.classes.len();
+        self.store(values);
+        let mut child = start as u32;
+        if start == 0 {
+            self.classes.ensure(0, |_| 1.0);
+            child = 1;
+        }
+        for i in 0..self.round.len() {
+            let rect = self.round[i];
+            if start > 0 {
+                let level = self.level(rect);
+                self.classes.unlink(level, rect);
+            }
+            child = self.divide(rect, i, child);
+        }
+        self.points.clear();
+        if start > 0 && self.finish_iteration() {
+            return;
+        }
+        match self.ending {
+            Some(reason) => {
+                if self.round.is_empty() {
+                    self.iteration -= 1;
+                }
+                self.finish(reason);
+            }
+            None => self.plan(),
+        }
+    }
+
+    /// Stores the values and finds the best.
+    fn store(&mut self, values: &[f64]) {
+        let start = self.classes.len();
+        let dim = self.dim();
+        let limit = self.options.max_evaluations;
+        let raw = self.scipy.is_some();
+        if raw && values.iter().any(|value| value.is_nan()) {
+            self.classes.use_lists();
+        }
+        let feasible = |value: f64| {
+            if raw || value.is_finite() {
+                value
+            } else {
+                f64::INFINITY
+            }
+        };
+        self.classes
+            .extend(values.iter().map(|&value| feasible(value)), limit);
+        let mut lowest = self.best.map(|rect| self.classes.value(rect));
+        let mut at = None;
+        for (i, &value) in values.iter().enumerate() {
+            if !value.is_finite() {
+                continue;
+            }
+            if lowest.is_none_or(|lowest| value < lowest) {
+                lowest = Some(value);
+                at = Some(i);
+            }
+            if self.worst.is_none_or(|worst| value > worst) {
+                self.worst = Some(value);
+            }
+        }
+        if let Some(i) = at {
+            self.best = Some((start + i) as u32);
+            self.best_x
+                .copy_from_slice(&self.points[i * dim..(i + 1) * dim]);
+        }
+        if let Some(scipy) = &mut self.scipy {
+            for (i, &value) in values.iter().enumerate() {
+                if start + i == 0 || value < scipy.value {
+                    scipy.value = value;
+                    scipy.rect = (start + i) as u32;
+                }
+            }
+        }
+    }
+
+    /// Cuts rectangle `rect`, number `i` of the round, whose children start at `child`. Returns
+    /// the number behind the last child.
+    fn divide(&mut self, rect: u32, i: usize, child: u32) -> u32 {
+        let dim = self.dim();
+        let row = rect as usize * dim;
+        let depths = &self.depths[row..row + dim];
+        let depth = depths.iter().copied().min().unwrap_or(0);
+        let longest = depths.iter().filter(|&&d| d == depth).count();
+
+        // Sides by the better value of their pair, ascending, equals in order of the axes. The
+        // comparisons are Gablonsky's, which matters with NaN.
+        self.ranking.clear();
+        let mut pairs = 0;
+        for axis in 0..dim {
+            let cut = match self.options.division {
+                Division::AllLongest => self.depths[row + axis] == depth,
+                Division::OneLongest => self.round_axes[i] as usize == axis,
+            };
+            if !cut {
+                continue;
+            }
+            let plus = self.classes.value(child + 2 * pairs);
+            let minus = self.classes.value(child + 2 * pairs + 1);
+            let value = if minus < plus { minus } else { plus };
+            let side = Side {
+                value,
+                axis: axis as u32,
+                pair: pairs,
+            };
+            let at = match self.ranking.first() {
+                Some(first) if first.value > value => 0,
+                Some(_) => self.ranking[1..]
+                    .iter()
+                    .position(|other| value < other.value)
+                    .map_or(self.ranking.len(), |at| at + 1),
+                None => 0,
+            };
+            self.ranking.insert(at, side);
+            pairs += 1;
+        }
+
+        let limit = self.options.max_evaluations.saturating_mul(dim);
+        let rows = self.depths.len();
+        grow(&mut self.depths, 2 * pairs as usize * dim, limit);
+        self.depths.resize(rows + 2 * pairs as usize * dim, 0);
+        self.pair_levels.clear();
+        self.pair_levels.resize(pairs as usize, 0);
+        let mut level = 0;
+        for k in 0..self.ranking.len() {
+            let side = self.ranking[k];
+            self.depths[row + side.axis as usize] += 1;
+            let plus = rows + 2 * side.pair as usize * dim;
+            self.depths.copy_within(row..row + dim, plus);
+            self.depths.copy_within(row..row + dim, plus + dim);
+            level = self.level_of(depth, longest - k - 1);
+            self.pair_levels[side.pair as usize] = level as u32;
+        }
+        let half_diagonal = self.options.size_measure == SizeMeasure::HalfDiagonal;
+        // The last level is the smallest of the sides' and the rectangle's own.
+        self.classes.ensure(level, |level| {
+            if half_diagonal {
+                half_diagonal_of(dim, level)
+            } else {
+                third(level)
+            }
+        });
+        for pair in 0..pairs {
+            let level = self.pair_levels[pair as usize] as usize;
+            let plus = child + 2 * pair;
+            self.classes.insert_pair(level, plus, plus + 1);
+        }
+        self.classes.insert(level, rect);
+        child + 2 * pairs
+    }
+
+    /// Stop tests at the end of an iteration, in scipy's order; whether the search has ended.
+    fn finish_iteration(&mut self) -> bool {
+        if let Some(reason @ (StopReason::Slots | StopReason::Levels)) = self.ending {
+            self.finish(reason);
+            return true;
+        }
+        let best = match self.scipy {
+            Some(scipy) => Some((scipy.rect, scipy.value)),
+            None => self.best.map(|rect| (rect, self.classes.value(rect))),
+        };
+        if let Some((rect, value)) = best {
+            if let Some(reason) = self.near_enough(rect, value) {
+                self.finish(reason);
+                return true;
+            }
+            if self.options.eps < 0.0 {
+                // In this order a NaN leaves the given eps, as in scipy.
+                self.eps = (1e-4 * value.abs()).max(self.options.eps.abs());
+            }
+        }
+        let evaluations = self.classes.len();
+        let used_up = match self.scipy {
+            Some(scipy) => evaluations > scipy.budget,
+            None => evaluations >= self.options.max_evaluations,
+        };
+        if used_up {
+            self.finish(StopReason::Evaluations);
+        }
+        used_up
+    }
+
+    fn near_enough(&self, rect: u32, value: f64) -> Option<StopReason> {
+        let options = &self.options;
+        let (depth, longest) = self.sides(rect);
+        let cuts = usize::from(depth) * self.dim() + self.dim() - longest;
+        if options.volume_tolerance > 0.0 && third(cuts) <= options.volume_tolerance {
+            return Some(StopReason::Volume);
+        }
+        let size = self.classes.classes()[self.level_of(depth, longest)].size;
+        if options.side_tolerance > 0.0 && size <= options.side_tolerance {
+            return Some(StopReason::SideLength);
+        }
+        let target = options.target?;
+        let unit = if target.value == 0.0 {
+            1.0
+        } else {
+            target.value.abs()
+        };
+        ((value - target.value) / unit <= target.relative_tolerance).then_some(StopReason::Target)
+    }
+
+    /// Least depth of a rectangle's sides, and how many sides have it.
+    #[inline]
+    fn sides(&self, rect: u32) -> (u16, usize) {
+        let dim = self.dim();
+        let row = rect as usize * dim;
+        let depths = &self.depths[row..row + dim];
+        let depth = depths.iter().copied().min().unwrap_or(0);
+        (depth, depths.iter().filter(|&&d| d == depth).count())
+    }
+
+    #[inline]
+    fn level(&self, rect: u32) -> usize {
+        let (depth, longest) = self.sides(rect);
+        self.level_of(depth, longest)
+    }
+
+    /// Size class of a rectangle with `longest` sides of `depth`, the others cut once more.
+    #[inline]
+    fn level_of(&self, depth: u16, longest: usize) -> usize {
+        let depth = usize::from(depth);
+        match self.options.size_measure {
+            SizeMeasure::LongestSide => depth + usize::from(longest == 0),
+            SizeMeasure::HalfDiagonal => depth * self.dim() + self.dim() - longest,
+        }
+    }
+}
+
+/// Unit cube to box on one axis.
+#[inline]
+fn place(bounds: &Bounds, unclamped: bool, axis: usize, c: f64) -> f64 {
+    if unclamped {
+        bounds.scale(axis, c)
+    } else {
+        bounds.scale_inside(axis, c)
+    }
+}
+
+/// `3^-depth`.
+#[inline]
+fn third(depth: usize) -> f64 {
+    THIRD.get(depth).copied().unwrap_or(0.0)
+}
+
+/// Half of the diagonal at a level: `level % dim` sides are cut once more than the others.
+/// Computed as in Gablonsky's program.
+fn half_diagonal_of(dim: usize, level: usize) -> f64 {
+    let (depth, cut) = (level / dim, level % dim);
+    let width = 0.5 * ((dim - cut) as f64 + cut as f64 / 9.0).sqrt();
+    let mut power = 1.0;
+    for _ in 0..depth.min(SIDES) {
+        power *= 3.0;
+    }
+    width / power
+}
+
+/// Room for `extra` more elements: doubles, but not beyond `limit` unless needed. The searches
+/// of a batch live at the same time, so what a `Vec` would overshoot adds up.
+#[inline]
+fn grow<T>(vec: &mut Vec<T>, extra: usize, limit: usize) {
+    let needed = vec.len() + extra;
+    if needed > vec.capacity() {
+        let target = (2 * vec.capacity()).min(limit).max(needed);
+        vec.reserve_exact(target - vec.len());
+    }
+}
