@@ -129,11 +129,12 @@ pub struct Cpu<'a> {
     dispatch: Dispatch,
     blocks: Vec<Block>,
     spans: Vec<Span>,
-    /// A group's sum is a multiple of `2^-scale_bits`.
-    scale_bits: i32,
-    /// Reused between calls.
+    /// Bound on the magnitude of each simulation's profit under any candidate.
+    bounds: Vec<f64>,
+    /// Reused between calls: the work, its sums, and each group's fraction bits.
     tasks: Vec<Task>,
     sums: Vec<AtomicI64>,
+    fraction_bits: Vec<i32>,
 }
 
 /// Some candidates over some members of a group.
@@ -165,7 +166,12 @@ impl<'a> Cpu<'a> {
         };
         let fee = options.fee as f32;
         let (blocks, spans) = threads.run(|| derive_legs(batch, fee))?;
-        let scale_bits = threads.run(|| scale_bits(batch, fee));
+        let bounds = batch.simulations().map(|simulation| {
+            let legs = simulation.positions();
+            legs.map(|(bar, position)| Leg::bound(&bar, position, fee))
+                .sum()
+        });
+        let bounds = bounds.collect();
         Ok(Self {
             batch,
             fee: options.fee,
@@ -173,9 +179,10 @@ impl<'a> Cpu<'a> {
             dispatch,
             blocks,
             spans,
-            scale_bits,
+            bounds,
             tasks: Vec::new(),
             sums: Vec::new(),
+            fraction_bits: Vec::new(),
         })
     }
 
@@ -185,6 +192,8 @@ impl<'a> Cpu<'a> {
             + self.spans.capacity() * size_of::<Span>()
             + self.tasks.capacity() * size_of::<Task>()
             + self.sums.capacity() * size_of::<AtomicI64>()
+            + self.bounds.capacity() * size_of::<f64>()
+            + self.fraction_bits.capacity() * size_of::<i32>()
     }
 
     /// See [`Evaluator::profits`](super::Evaluator::profits).
@@ -261,9 +270,17 @@ impl<'a> Cpu<'a> {
     /// Cuts the work into tasks of about equal cost, in order of the groups.
     fn plan(&mut self, groups: &Groups, candidates: &Candidates) {
         self.tasks.clear();
+        self.fraction_bits.clear();
         for group in 0..groups.len() {
             let members = groups.members(group);
             let count = candidates.range(group).len();
+            let bounds = members.iter().map(|&member| self.bounds[member as usize]);
+            let bound = if count > 0 {
+                bounds.fold(0.0, f64::max)
+            } else {
+                0.0
+            };
+            self.fraction_bits.push(fraction_bits(bound, members.len()));
             let mut first = 0;
             while first < count {
                 let last = (first + TASK_CANDIDATES).min(count);
@@ -300,7 +317,7 @@ impl<'a> Cpu<'a> {
         let group = task.group as usize;
         let members = groups.members(group);
         let [first, last] = task.candidates.map(|index| index as usize);
-        let scale = 2.0_f64.powi(self.scale_bits);
+        let scale = 2.0_f64.powi(self.fraction_bits[group]);
         let mut local = [0_i64; TASK_CANDIDATES];
         self.dispatch.run(Score {
             evaluator: self,
@@ -375,9 +392,9 @@ impl Evaluate for Cpu<'_> {
             this.tasks.iter().for_each(add);
         }
 
-        let unit = 2.0_f64.powi(-this.scale_bits);
         let mut next = 0;
         for group in 0..groups.len() {
+            let unit = 2.0_f64.powi(-this.fraction_bits[group]);
             let members = groups.members(group).len() as f64;
             for _ in 0..candidates.range(group).len() {
                 let sum = this.sums[next].load(Ordering::Relaxed);
@@ -457,27 +474,18 @@ fn fill(span: &Span, simulation: &Simulation<'_>, fee: f32, run: &mut [Block]) {
     }
 }
 
-/// Fraction bits of the fixed-point profits.
+/// Fraction bits of a group's fixed-point sum, from the largest bound of its simulations and
+/// their number: a sum stays below 2^62, and a single profit below 2^51.
 ///
-/// `bound` is the largest sum of leg magnitudes of any simulation. With `2^e > bound * S` a sum
-/// over any group stays below 2^62, and with `2^e > bound` a single profit below 2^51.
-fn scale_bits(batch: &Batch, fee: f32) -> i32 {
-    let bound = batch
-        .simulations()
-        .map(|simulation| -> f64 {
-            simulation
-                .positions()
-                .map(|(bar, position)| Leg::bound(&bar, position, fee))
-                .sum()
-        })
-        .fold(0.0, f64::max);
+/// They depend on the group alone, so a group gives the same bits in any batch.
+fn fraction_bits(bound: f64, simulations: usize) -> i32 {
     // A little more than the bound, for the roundings of the f32 sum.
     let single = exponent(bound * 1.01);
-    let total = exponent(bound * 1.01 * batch.len() as f64);
+    let total = exponent(bound * 1.01 * simulations as f64);
     (62 - total).min(51 - single).min(1000)
 }
 
-/// Some `e` with `2^e > x`, for finite `x >= 0`.
+/// The least `e` with `2^e > x`, for finite `x >= 0`.
 fn exponent(x: f64) -> i32 {
     if x < f64::MIN_POSITIVE {
         return -1021;
@@ -679,7 +687,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exponent_is_the_least_power_of_two_above() {
+    fn the_exponent_gives_the_least_power_of_two_above() {
         for x in [0.5, 0.75, 1.0, 1.5, 2.0, 3.9, 1e-9, 1e12] {
             let e = exponent(x);
             assert!(2.0_f64.powi(e) > x, "2^{e} > {x}");

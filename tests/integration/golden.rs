@@ -1,0 +1,64 @@
+//! Golden vectors: values recorded from established programs, checked by name.
+//!
+//! Reads `tests/golden`, or the folder in `TRISECT_GOLDEN`. Prints `FILE: N cases, M mismatches`
+//! per file. Fails on a mismatch, on a file it cannot read, on a folder with no known file, and,
+//! in the default folder, on a known file that is missing.
+
+use std::path::{Path, PathBuf};
+
+use crate::golden_profit;
+
+/// What a check found: cases and mismatches, or why the file could not be read.
+pub type Checked = Result<(usize, usize), String>;
+
+/// Every known file and its check. The check is given the folder.
+const CHECKS: &[(&str, fn(&Path) -> Checked)] = &[
+    ("profit.json", golden_profit::check_profit),
+    ("always_on.json", golden_profit::check_always_on),
+    (
+        "entry_exit_direct.json",
+        golden_profit::check_entry_exit_direct,
+    ),
+];
+
+/// Reads a golden file as JSON.
+pub fn read_json(dir: &Path, name: &str) -> Result<serde_json::Value, String> {
+    let path = dir.join(name);
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[test]
+fn golden_files_are_reproduced() {
+    let given = std::env::var_os("TRISECT_GOLDEN");
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let dir = given.as_ref().map_or(default, PathBuf::from);
+    let mut found = 0;
+    let mut failures = Vec::new();
+    for (name, check) in CHECKS {
+        if given.is_some() && !dir.join(name).exists() {
+            continue;
+        }
+        found += 1;
+        match check(&dir) {
+            Ok((cases, mismatches)) => {
+                println!("{name}: {cases} cases, {mismatches} mismatches");
+                if cases == 0 {
+                    failures.push(format!("{name}: no cases"));
+                }
+                if mismatches > 0 {
+                    failures.push(format!("{name}: {mismatches} of {cases} cases differ"));
+                }
+            }
+            Err(error) => {
+                println!("{name}: {error}");
+                failures.push(error);
+            }
+        }
+    }
+    if found == 0 {
+        failures.push(format!("{}: none of the known files", dir.display()));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
