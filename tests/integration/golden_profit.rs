@@ -267,6 +267,27 @@ fn attained(data: &Case, best: &Value, scale: f64) -> Result<bool, String> {
     Ok(near(total, number(&best["value"])?, 1e-12 * scale))
 }
 
+/// The sum in NumPy's order (pairwise in blocks of 128, eight partial sums in a block): the
+/// recorded searches took it, and a last bit can turn a search.
+fn numpy_sum(values: &[f64]) -> f64 {
+    let n = values.len();
+    if n < 8 {
+        return values.iter().sum();
+    }
+    if n > 128 {
+        let half = n / 2 - n / 2 % 8;
+        return numpy_sum(&values[..half]) + numpy_sum(&values[half..]);
+    }
+    let blocks = values.chunks_exact(8);
+    let rest = blocks.remainder();
+    let r = blocks
+        .map(|block| [0, 1, 2, 3, 4, 5, 6, 7].map(|lane| block[lane]))
+        .reduce(|sums, block| [0, 1, 2, 3, 4, 5, 6, 7].map(|lane| sums[lane] + block[lane]))
+        .unwrap_or_default();
+    let sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    rest.iter().fold(sum, |sum, value| sum + value)
+}
+
 /// SciPy's DIRECT on profits: the values at its points, and its trajectory replayed.
 pub fn check_entry_exit_direct(dir: &Path) -> Checked {
     let root = read_json(dir, "entry_exit_direct.json")?;
@@ -284,7 +305,7 @@ pub fn check_entry_exit_direct(dir: &Path) -> Checked {
         };
         let data = Case::read(sim, &["pos"])?;
         let scale = data.magnitude();
-        let total = |at: (f64, f64)| data.per_bar_f64(0, at).iter().sum::<f64>();
+        let total = |at: (f64, f64)| numpy_sum(&data.per_bar_f64(0, at));
         let at_baseline = number(&sim["profit_at_0_0_f64"])?;
         count(
             Ok(near(total((0.0, 0.0)), at_baseline, 1e-12 * scale)),
@@ -316,9 +337,9 @@ pub fn check_entry_exit_direct(dir: &Path) -> Checked {
             .map(|&index| sims.get(index as usize).ok_or("no such simulation"))
             .collect::<Result<_, _>>()?;
         let mean = |x: &[f64]| -> f64 {
-            let total =
-                |(data, _): &&(Case, f64)| data.per_bar_f64(0, (x[0], x[1])).iter().sum::<f64>();
-            members.iter().map(total).sum::<f64>() / members.len() as f64
+            let total = |(data, _): &&(Case, f64)| numpy_sum(&data.per_bar_f64(0, (x[0], x[1])));
+            let totals: Vec<f64> = members.iter().map(total).collect();
+            numpy_sum(&totals) / members.len() as f64
         };
         for run in list(&group["direct"])? {
             cases += 1;
