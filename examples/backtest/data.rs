@@ -747,7 +747,7 @@ mod tests {
             low: vec![1.0, 3.0],
             close: vec![4.0, 5.0],
         };
-        assert_eq!(read_text(text).unwrap(), [expected.clone()]);
+        assert_eq!(read_text(text).unwrap(), std::slice::from_ref(&expected));
 
         // As spreadsheets save it: byte order mark, CRLF, blank lines, quotes.
         let saved = format!("\u{feff}{}", text.replace('\n', "\r\n\r\n")).replace("77", "\"7\"");

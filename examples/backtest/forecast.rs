@@ -335,7 +335,7 @@ mod tests {
         let bars = bars(&wavy(13), 2).unwrap();
         assert_eq!(bars.close.len(), 10);
         assert_eq!(windows(&bars, 4, 3).unwrap(), [6..10, 5..9, 4..8]);
-        assert_eq!(windows(&bars, 10, 1).unwrap(), [0..10]);
+        assert_eq!(windows(&bars, 10, 1).unwrap()[0], 0..10);
         assert_eq!(windows(&bars, 1, 10).unwrap()[9], 0..1);
         assert_eq!(windows(&bars, 4, 7).unwrap()[6], 0..4);
     }
