@@ -1,4 +1,68 @@
-//! Tunes entry and exit levels of trading strategies over whole batches of backtests.
+//! Tunes entry and exit levels of trading strategies over whole batches of backtests, and gives
+//! the same bits for any number of threads and any instruction set.
+//!
+//! A strategy enters and exits at a predicted high and a predicted low. Two small numbers, the
+//! [`Multipliers`], are **added** to those predictions and decide most of the profit. This crate
+//! scores all simulations of a [`Batch`] under all candidates ([`Evaluator`]) and searches for the
+//! best pair per group of simulations with DIRECT ([`optimize()`]).
+//!
+//! ```
+//! use trisect::{Batch, Evaluator, Fields, Multipliers, OptimizeOptions, Weights, optimize};
+//!
+//! // One simulation of three bars: moves against each bar's reference price, 0.01 = +1 %.
+//! let batch = Batch::from_slices(&[3], Fields {
+//!     close: &[0.010, -0.004, 0.002][..],
+//!     high: &[0.021, 0.009, 0.015],
+//!     low: &[-0.012, -0.018, -0.007],
+//!     high_pred: &[0.018, 0.012, 0.011],
+//!     low_pred: &[-0.015, -0.013, -0.009],
+//!     weights: Weights::EntryExit(&[1.0, 1.0, -1.0]),
+//! })?;
+//! let mut evaluator = Evaluator::cpu(&batch, &Default::default())?;
+//! let outcome = optimize(&mut evaluator, &OptimizeOptions::default(), ())?;
+//! let group = &outcome.groups[0];
+//! assert!(group.profit > group.baseline);
+//! assert_ne!(group.multipliers, Multipliers::BASELINE);
+//! # Ok::<(), trisect::Error>(())
+//! ```
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | bar | one trading period; all its values are fractional moves against its reference price |
+//! | simulation | one backtest window of T bars |
+//! | batch | S simulations, stored once ([`Batch`]) |
+//! | multipliers | the pair `(high, low)` added to `high_pred` and `low_pred`, in return units |
+//! | leg | one side of one bar, long or short, with a weight above 0 ([`Leg`]) |
+//! | candidate | a pair of multipliers to score |
+//! | group | the simulations that share one pair of multipliers ([`Sharing`]) |
+//! | profit | sum over a simulation's legs; of a group, the mean over its simulations |
+//! | exit rule | take profit at the predicted level when touched, or always exit at the close |
+//! | baseline | multipliers (0, 0): the forecasts as they are |
+//!
+//! # Guarantees
+//!
+//! * **Bits.** A simulation's profit under a candidate is an f32 sum in one canonical order
+//!   ([`canonical_profit`]); a group's sum is an integer sum of fixed-point profits; DIRECT is f64
+//!   without contraction, ties broken by a stated rule. So the same batch and options give the
+//!   same evaluations and the same result, for any number of threads, on any instruction set, and
+//!   for a group alone or among others.
+//! * **Gates** are decided on f32 sums everywhere. Reported profits are recomputed in f64 with
+//!   these gates ([`profit()`]).
+//! * **Cost.** One evaluation reads 24 bytes per leg. A search of n evaluations does O(n log n)
+//!   bookkeeping.
+//! * **Errors.** Everything is checked before any work starts. Public functions do not panic.
+//!
+//! # Assumptions
+//!
+//! When a bar touches both levels, the favourable order is assumed: entry first, then exit; bars
+//! cannot tell. The best multipliers of a batch are an in-sample optimum, not a forecast.
+//!
+//! # Features
+//!
+//! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
+
 #![warn(missing_docs)]
 
 mod batch;
@@ -28,3 +92,8 @@ pub use profit::{
     profit_f64,
 };
 pub use settings::Settings;
+
+/// The code in the README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -317,7 +317,7 @@ impl<'a> Cpu<'a> {
         let group = task.group as usize;
         let members = groups.members(group);
         let [first, last] = task.candidates.map(|index| index as usize);
-        let scale = 2.0_f64.powi(self.fraction_bits[group]);
+        let scale = power_of_two(self.fraction_bits[group]);
         let mut local = [0_i64; TASK_CANDIDATES];
         self.dispatch.run(Score {
             evaluator: self,
@@ -394,7 +394,7 @@ impl Evaluate for Cpu<'_> {
 
         let mut next = 0;
         for group in 0..groups.len() {
-            let unit = 2.0_f64.powi(-this.fraction_bits[group]);
+            let unit = power_of_two(-this.fraction_bits[group]);
             let members = groups.members(group).len() as f64;
             for _ in 0..candidates.range(group).len() {
                 let sum = this.sums[next].load(Ordering::Relaxed);
@@ -483,6 +483,11 @@ fn fraction_bits(bound: f64, simulations: usize) -> i32 {
     let single = exponent(bound * 1.01);
     let total = exponent(bound * 1.01 * simulations as f64);
     (62 - total).min(51 - single).min(1000)
+}
+
+/// Exactly `2^e`, for `|e| <= 1000`. `powi` promises no precision.
+fn power_of_two(e: i32) -> f64 {
+    f64::from_bits(((e + 1023) as u64) << 52)
 }
 
 /// The least `e` with `2^e > x`, for finite `x >= 0`.
@@ -690,9 +695,13 @@ mod tests {
     fn the_exponent_gives_the_least_power_of_two_above() {
         for x in [0.5, 0.75, 1.0, 1.5, 2.0, 3.9, 1e-9, 1e12] {
             let e = exponent(x);
-            assert!(2.0_f64.powi(e) > x, "2^{e} > {x}");
-            assert!(2.0_f64.powi(e - 1) <= x, "2^{} <= {x}", e - 1);
+            assert!(power_of_two(e) > x, "2^{e} > {x}");
+            assert!(power_of_two(e - 1) <= x, "2^{} <= {x}", e - 1);
         }
         assert!(exponent(0.0) < -1000);
+        assert_eq!(
+            [-1000, -3, 0, 1, 10, 1000].map(power_of_two).map(f64::log2),
+            [-1000.0, -3.0, 0.0, 1.0, 10.0, 1000.0]
+        );
     }
 }

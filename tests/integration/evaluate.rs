@@ -171,8 +171,8 @@ fn always_on_is_the_sum_of_its_two_positions() {
         options.fee = CRYPTO_FEE;
         profits(batch, &pairs, ExitRule::Intraday, &options)
     });
-    for c in 0..pairs.len() {
-        assert!((all[0][c] - (all[1][c] + all[2][c])).abs() < 1e-4);
+    for (both, (buy, sell)) in all[0].iter().zip(all[1].iter().zip(&all[2])) {
+        assert!((both - (buy + sell)).abs() < 1e-4);
     }
     let traded = |of: &[f32]| of.iter().filter(|&&profit| profit != 0.0).count();
     assert!(traded(&all[1]) > 20 && traded(&all[2]) > 20);

@@ -215,7 +215,7 @@ fn an_observer_sees_every_round_and_can_cancel() {
     let batch = ragged(&mut Rng::new(8), Kind::Skilled, 12, 80);
     let options = with_sharing(Sharing::Chunks(3));
     let mut seen = Vec::new();
-    let mut last = vec![f64::NEG_INFINITY; 4];
+    let mut last = [f64::NEG_INFINITY; 4];
     let outcome = optimize(
         &mut evaluator(&batch, 2),
         &options,
