@@ -6,13 +6,19 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::golden_profit;
+use crate::{golden_direct, golden_profit};
 
 /// What a check found: cases and mismatches, or why the file could not be read.
 pub type Checked = Result<(usize, usize), String>;
 
-/// Every known file and its check. The check is given the folder.
-const CHECKS: &[(&str, fn(&Path) -> Checked)] = &[
+/// A check of one file; it is given the folder.
+type Check = fn(&Path) -> Checked;
+
+/// Every known file and its check.
+const CHECKS: &[(&str, Check)] = &[
+    ("direct.json", golden_direct::check_direct),
+    ("direct_nlopt_orig.json", golden_direct::check_nlopt),
+    ("direct_traces.json", golden_direct::check_traces),
     ("profit.json", golden_profit::check_profit),
     ("always_on.json", golden_profit::check_always_on),
     (
