@@ -324,8 +324,8 @@ impl Reference<'_> {
             if !ranking.is_empty() && ranking[0].0 > w {
                 at = 0;
             } else {
-                for k in 1..ranking.len() {
-                    if w < ranking[k].0 {
+                for (k, &(other, _)) in ranking.iter().enumerate().skip(1) {
+                    if w < other {
                         at = k;
                         break;
                     }

@@ -3,6 +3,7 @@
 mod batch;
 mod direct;
 mod direct_objectives;
+mod direct_published;
 mod direct_reference;
 mod evaluate;
 mod golden;
