@@ -482,6 +482,85 @@ fn a_box_of_few_numbers_ends_without_progress() {
     assert_ne!(search.stop(), Some(StopReason::NoProgress));
 }
 
+/// Without the clamp these boxes are left: the first three above, the others below.
+#[test]
+fn rounding_never_leads_out_of_the_box() {
+    let boxes = [
+        (-0.18, 2.07),
+        (6.06, 10.01),
+        (-10.85, -6.12),
+        (10.49, 10.51),
+        (-13.08, -10.33),
+        (11.91, 14.5),
+    ];
+    for (i, (low, high)) in boxes.into_iter().enumerate() {
+        let sign = if i < 3 { -1.0 } else { 1.0 };
+        let outside = |selection| {
+            let options = DirectOptions {
+                selection,
+                eps: 0.0,
+                ..budget_only(5000)
+            };
+            let mut search = plain(&[(low, high)], options);
+            let trace = drive(&mut search, &|x| sign * x[0]);
+            trace
+                .iter()
+                .filter(|(x, _)| x[0] < low || x[0] > high)
+                .count()
+        };
+        assert!(outside(Selection::ScipyCompat) > 0, "[{low}, {high}]");
+        assert_eq!(outside(Selection::ConvexHull), 0, "[{low}, {high}]");
+        assert_eq!(outside(Selection::Aggressive), 0, "[{low}, {high}]");
+    }
+}
+
+/// Small budgets in six dimensions: one iteration on a plateau overruns scipy's store.
+#[test]
+fn scipys_store_runs_out_at_the_same_division_as_in_the_reference() {
+    let bounds = Bounds::cube(6, -1.0, 1.0).unwrap();
+    let mut reasons = std::collections::BTreeMap::new();
+    for max_evaluations in 1..120 {
+        let options = DirectOptions {
+            selection: Selection::ScipyCompat,
+            size_measure: SizeMeasure::HalfDiagonal,
+            ..budget_only(10 * max_evaluations)
+        };
+        let mut objective = |x: &[f64]| (x[0] + 0.5 * x[1]).floor();
+        let wanted = reference::run(&bounds, &options, &mut objective);
+        let mut search = Direct::new(bounds.clone(), options).unwrap();
+        let trace = drive(&mut search, &|x| (x[0] + 0.5 * x[1]).floor());
+        assert_eq!(trace.len(), wanted.trace.len());
+        assert_eq!(search.stop(), Some(wanted.stop), "{options:?}");
+        *reasons.entry(wanted.stop.to_string()).or_insert(0) += 1;
+    }
+    assert!(
+        reasons.contains_key(&StopReason::Slots.to_string()),
+        "{reasons:?}"
+    );
+}
+
+/// 5000 entries, of which scipy counts the heads it drops: 4545 cells of one value are the fewest
+/// that are too many here.
+#[test]
+fn scipys_list_of_candidates_runs_out_at_the_same_tie_as_in_the_reference() {
+    let value = |x: &[f64]| {
+        let cell = (x[0] * 81.0).floor() * 81.0 + (x[1] * 81.0).floor();
+        f64::from(cell >= 4545.0)
+    };
+    let options = DirectOptions {
+        selection: Selection::ScipyCompat,
+        size_measure: SizeMeasure::HalfDiagonal,
+        ..budget_only(8000)
+    };
+    let bounds = Bounds::cube(2, 0.0, 1.0).unwrap();
+    let wanted = reference::run(&bounds, &options, &mut |x| value(x));
+    let mut search = Direct::new(bounds, options).unwrap();
+    drive(&mut search, &value);
+    assert_eq!(wanted.stop, StopReason::Levels);
+    assert_eq!(search.stop(), Some(wanted.stop));
+    assert_eq!(search.evaluations(), wanted.trace.len());
+}
+
 #[test]
 fn a_plateau_does_not_abort_the_search() {
     for size_measure in [SizeMeasure::LongestSide, SizeMeasure::HalfDiagonal] {
