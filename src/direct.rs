@@ -56,6 +56,13 @@ const SCIPY_MAX_DIVISIONS: usize = 5000;
 /// Values that differ by at most this tie in the original DIRECT.
 const TIE: f64 = 1e-13;
 
+/// Classes that a selection handles on the stack. The tolerances leave 14 classes in the plane
+/// (28 by diagonal).
+const FEW_CLASSES: usize = 32;
+
+/// Sides that a division handles on the stack.
+const FEW_SIDES: usize = 8;
+
 /// Largest depth of a side under `ScipyCompat`, whose own table may be longer.
 const MAX_DEPTH: usize = u16::MAX as usize;
 
@@ -135,12 +142,10 @@ pub struct Direct {
     cuts: Vec<u32>,
     /// Asked points, `(points, dim)`, box coordinates.
     points: Vec<f64>,
-    /// Scratch of the selection.
+    /// Scratch of a selection among more than [`FEW_CLASSES`].
     candidates: Vec<Candidate>,
-    /// Scratch of a division: the sides that are cut, best new value first.
+    /// Scratch of a division along more than [`FEW_SIDES`].
     ranking: Vec<Side>,
-    /// Scratch of a division: class of each pair, in order of the axes.
-    pair_levels: Vec<u32>,
 }
 
 /// One side of a rectangle that is being divided.
@@ -151,6 +156,17 @@ struct Side {
     axis: u32,
     /// Number of the pair, in order of the axes.
     pair: u32,
+    /// Class of the pair whose number is this side's place in the ranking.
+    level: u32,
+}
+
+impl Side {
+    const EMPTY: Self = Self {
+        value: 0.0,
+        axis: 0,
+        pair: 0,
+        level: 0,
+    };
 }
 
 /// What only scipy's rules need.
@@ -198,7 +214,6 @@ impl Direct {
             points: Vec::new(),
             candidates: Vec::new(),
             ranking: Vec::new(),
-            pair_levels: Vec::new(),
             bounds,
             options,
         };
@@ -294,10 +309,7 @@ impl Direct {
                 * (self.best_x.capacity() + self.centres.capacity() + self.points.capacity())
             + size_of::<u16>() * self.depths.capacity()
             + size_of::<u32>()
-                * (self.round.capacity()
-                    + self.round_axes.capacity()
-                    + self.cuts.capacity()
-                    + self.pair_levels.capacity())
+                * (self.round.capacity() + self.round_axes.capacity() + self.cuts.capacity())
             + size_of::<Candidate>() * self.candidates.capacity()
             + size_of::<Side>() * self.ranking.capacity()
     }
@@ -348,7 +360,6 @@ impl Direct {
         let evaluated = self.classes.len();
         // Goes round again only when every selected rectangle was retired.
         loop {
-            self.candidates.clear();
             self.round.clear();
             self.round_axes.clear();
             if let Err(reason) = self.select() {
@@ -394,6 +405,14 @@ impl Direct {
         let aggressive = self.options.selection == Selection::Aggressive;
         let classes = self.classes.classes();
         let literal = scipy && self.needs_literal_rule();
+        let mut few = [Candidate::EMPTY; FEW_CLASSES];
+        let candidates = scratch(
+            &mut few,
+            &mut self.candidates,
+            classes.len(),
+            Candidate::EMPTY,
+        );
+        let mut len = 0;
         let mut lowest = f64::INFINITY;
         let mut heads = 0;
         for (level, class) in classes.iter().enumerate() {
@@ -405,18 +424,19 @@ impl Direct {
                 self.round.push(class.head);
                 continue;
             }
-            let mut value = self.classes.value(class.head);
+            let mut value = class.value;
             if !scipy && value == f64::INFINITY {
                 value = self.worst.unwrap_or(0.0);
             }
             if literal || value < lowest {
                 lowest = value;
-                self.candidates.push(Candidate {
+                candidates[len] = Candidate {
                     rect: class.head,
                     level: level as u32,
                     value,
                     size: class.size,
-                });
+                };
+                len += 1;
             }
         }
         if aggressive {
@@ -431,13 +451,13 @@ impl Direct {
             best,
             eps: self.eps,
         };
-        select::hull(&mut self.candidates, promise, scipy);
-        self.round.extend(self.candidates.iter().map(|c| c.rect));
+        let chosen = select::hull(&mut candidates[..len], promise, scipy);
+        self.round.extend(chosen.iter().map(|c| c.rect));
         if self.options.size_measure == SizeMeasure::HalfDiagonal {
-            for c in &self.candidates {
+            for c in chosen {
                 self.classes.ties(c.level as usize, TIE, &mut self.round);
             }
-            let ties = self.round.len() - self.candidates.len();
+            let ties = self.round.len() - chosen.len();
             if scipy && heads + ties > SCIPY_MAX_DIVISIONS {
                 return Err(StopReason::Levels);
             }
@@ -452,7 +472,7 @@ impl Direct {
             || classes.last().is_some_and(|class| class.size == 0.0)
             || classes
                 .iter()
-                .any(|class| class.head != NONE && !self.classes.value(class.head).is_finite())
+                .any(|class| class.head != NONE && !class.value.is_finite())
     }
 
     /// Appends the points of one division. `planned` counts the evaluations before it. `Ok(false)`
@@ -487,34 +507,38 @@ impl Direct {
 
         let delta = third(usize::from(depth) + 1);
         let limit = self.options.max_evaluations.saturating_mul(dim);
-        grow(&mut self.centres, needed * dim, limit);
         let points = self.points.len();
         let centres = self.centres.len();
+        grow(&mut self.centres, needed * dim, limit);
+        self.centres.resize(centres + needed * dim, 0.0);
+        self.points.resize(points + needed * dim, 0.0);
+        let (old, new) = self.centres.split_at_mut(centres);
+        let parent = &old[row..row + dim];
+        let mut children = new
+            .chunks_exact_mut(dim)
+            .zip(self.points[points..].chunks_exact_mut(dim));
         let mut moved = false;
         let axes = match one {
             Some(axis) => axis..axis + 1,
             None => 0..dim,
         };
         for axis in axes {
-            if self.depths[row + axis] != depth {
+            if depths[axis] != depth {
                 continue;
             }
-            let c = self.centres[row + axis];
-            let x = place(&self.bounds, unclamped, axis, c);
-            for c in [c + delta, c - delta] {
-                let at = self.centres.len() + axis;
-                self.centres.extend_from_within(row..row + dim);
-                self.centres[at] = c;
-                let at = self.points.len() + axis;
-                self.points.extend(
-                    self.centres[row..row + dim]
-                        .iter()
-                        .enumerate()
-                        .map(|(i, &c)| place(&self.bounds, unclamped, i, c)),
-                );
-                let new = place(&self.bounds, unclamped, axis, c);
-                self.points[at] = new;
-                moved |= new != x;
+            let x = place(&self.bounds, unclamped, axis, parent[axis]);
+            for step in [delta, -delta] {
+                let Some((centre, point)) = children.next() else {
+                    break;
+                };
+                // PERF: one loop over both rows; copying a row of two numbers by itself becomes
+                // a call of memcpy.
+                for i in 0..dim {
+                    let c = parent[i] + if i == axis { step } else { 0.0 };
+                    centre[i] = c;
+                    point[i] = place(&self.bounds, unclamped, i, c);
+                }
+                moved |= point[axis] != x;
             }
         }
         if !moved && !unclamped {
@@ -629,68 +653,79 @@ impl Direct {
 
         // Sides by the better value of their pair, ascending, equals in order of the axes. The
         // comparisons are Gablonsky's, which matters with NaN.
-        self.ranking.clear();
+        let mut few = [Side::EMPTY; FEW_SIDES];
+        let ranking = scratch(&mut few, &mut self.ranking, longest, Side::EMPTY);
         let mut pairs = 0;
-        for axis in 0..dim {
+        for (axis, &side_depth) in depths.iter().enumerate() {
             let cut = match self.options.division {
-                Division::AllLongest => self.depths[row + axis] == depth,
+                Division::AllLongest => side_depth == depth,
                 Division::OneLongest => self.round_axes[i] as usize == axis,
             };
             if !cut {
                 continue;
             }
-            let plus = self.classes.value(child + 2 * pairs);
-            let minus = self.classes.value(child + 2 * pairs + 1);
+            let plus = self.classes.value(child + 2 * pairs as u32);
+            let minus = self.classes.value(child + 2 * pairs as u32 + 1);
             let value = if minus < plus { minus } else { plus };
-            let side = Side {
+            let mut at = pairs;
+            if pairs > 0 && ranking[0].value > value {
+                at = 0;
+            } else if let Some(later) = ranking[..pairs]
+                .iter()
+                .skip(1)
+                .position(|other| value < other.value)
+            {
+                at = later + 1;
+            }
+            ranking.copy_within(at..pairs, at + 1);
+            ranking[at] = Side {
                 value,
                 axis: axis as u32,
-                pair: pairs,
+                pair: pairs as u32,
+                level: 0,
             };
-            let at = match self.ranking.first() {
-                Some(first) if first.value > value => 0,
-                Some(_) => self.ranking[1..]
-                    .iter()
-                    .position(|other| value < other.value)
-                    .map_or(self.ranking.len(), |at| at + 1),
-                None => 0,
-            };
-            self.ranking.insert(at, side);
             pairs += 1;
         }
 
         let limit = self.options.max_evaluations.saturating_mul(dim);
         let rows = self.depths.len();
-        grow(&mut self.depths, 2 * pairs as usize * dim, limit);
-        self.depths.resize(rows + 2 * pairs as usize * dim, 0);
-        self.pair_levels.clear();
-        self.pair_levels.resize(pairs as usize, 0);
-        let mut level = 0;
-        for k in 0..self.ranking.len() {
-            let side = self.ranking[k];
-            self.depths[row + side.axis as usize] += 1;
-            let plus = rows + 2 * side.pair as usize * dim;
-            self.depths.copy_within(row..row + dim, plus);
-            self.depths.copy_within(row..row + dim, plus + dim);
-            level = self.level_of(depth, longest - k - 1);
-            self.pair_levels[side.pair as usize] = level as u32;
-        }
+        grow(&mut self.depths, 2 * pairs * dim, limit);
+        self.depths.resize(rows + 2 * pairs * dim, 0);
+        let (old, new) = self.depths.split_at_mut(rows);
+        let parent = &mut old[row..row + dim];
         let half_diagonal = self.options.size_measure == SizeMeasure::HalfDiagonal;
-        // The last level is the smallest of the sides' and the rectangle's own.
-        self.classes.ensure(level, |level| {
+        for k in 0..pairs {
+            let side = ranking[k];
+            parent[side.axis as usize] += 1;
+            let first = 2 * side.pair as usize * dim;
+            let (plus, minus) = new[first..first + 2 * dim].split_at_mut(dim);
+            for ((plus, minus), &depth) in plus.iter_mut().zip(minus).zip(&*parent) {
+                *plus = depth;
+                *minus = depth;
+            }
+            let level = level_of(half_diagonal, dim, depth, longest - k - 1);
+            ranking[side.pair as usize].level = level as u32;
+        }
+        let last = ranking[pairs - 1].pair;
+        // The pair cut last and the rectangle itself are the smallest.
+        let own_level = ranking[last as usize].level as usize;
+        self.classes.ensure(own_level, |level| {
             if half_diagonal {
                 half_diagonal_of(dim, level)
             } else {
                 third(level)
             }
         });
-        for pair in 0..pairs {
-            let level = self.pair_levels[pair as usize] as usize;
+        for pair in 0..pairs as u32 {
+            let level = ranking[pair as usize].level as usize;
             let plus = child + 2 * pair;
-            self.classes.insert_pair(level, plus, plus + 1);
+            if pair == last {
+                self.classes.insert_family(level, plus, plus + 1, rect);
+            } else {
+                self.classes.insert_pair(level, plus, plus + 1);
+            }
         }
-        self.classes.insert(level, rect);
-        child + 2 * pairs
+        child + 2 * pairs as u32
     }
 
     /// Stop tests at the end of an iteration, in scipy's order; whether the search has ended.
@@ -760,14 +795,21 @@ impl Direct {
         self.level_of(depth, longest)
     }
 
-    /// Size class of a rectangle with `longest` sides of `depth`, the others cut once more.
     #[inline]
     fn level_of(&self, depth: u16, longest: usize) -> usize {
-        let depth = usize::from(depth);
-        match self.options.size_measure {
-            SizeMeasure::LongestSide => depth + usize::from(longest == 0),
-            SizeMeasure::HalfDiagonal => depth * self.dim() + self.dim() - longest,
-        }
+        let half_diagonal = self.options.size_measure == SizeMeasure::HalfDiagonal;
+        level_of(half_diagonal, self.dim(), depth, longest)
+    }
+}
+
+/// Size class of a rectangle with `longest` sides of `depth`, the others cut once more.
+#[inline]
+fn level_of(half_diagonal: bool, dim: usize, depth: u16, longest: usize) -> usize {
+    let depth = usize::from(depth);
+    if half_diagonal {
+        depth * dim + dim - longest
+    } else {
+        depth + usize::from(longest == 0)
     }
 }
 
@@ -799,13 +841,37 @@ fn half_diagonal_of(dim: usize, level: usize) -> f64 {
     width / power
 }
 
-/// Room for `extra` more elements: doubles, but not beyond `limit` unless needed. The searches
-/// of a batch live at the same time, so what a `Vec` would overshoot adds up.
+/// Room for `extra` more elements, but not beyond `limit` unless needed. The searches of a batch
+/// live at the same time, so what a `Vec` would overshoot adds up.
 #[inline]
 fn grow<T>(vec: &mut Vec<T>, extra: usize, limit: usize) {
     let needed = vec.len() + extra;
-    if needed > vec.capacity() {
-        let target = (2 * vec.capacity()).min(limit).max(needed);
-        vec.reserve_exact(target - vec.len());
+    let capacity = vec.capacity();
+    if needed > capacity {
+        // Few reallocations where they are most of the work, little excess where they are not.
+        let wanted = if capacity < 1024 {
+            (4 * capacity).max(64)
+        } else {
+            2 * capacity
+        };
+        vec.reserve_exact(wanted.min(limit).max(needed) - vec.len());
+    }
+}
+
+/// `len` elements: on the caller's stack if they fit, else in a `Vec` that keeps its memory.
+/// PERF: scratch of its own would be a few cache misses per search and round.
+#[inline]
+fn scratch<'a, T: Copy, const N: usize>(
+    few: &'a mut [T; N],
+    many: &'a mut Vec<T>,
+    len: usize,
+    fill: T,
+) -> &'a mut [T] {
+    if len <= N {
+        &mut few[..len]
+    } else {
+        many.clear();
+        many.resize(len, fill);
+        many
     }
 }

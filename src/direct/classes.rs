@@ -34,6 +34,9 @@ struct Node {
 pub(super) struct Class {
     /// Size in the unit cube.
     pub(super) size: f64,
+    /// Value of the head. Kept here so that a selection reads this array only: with thousands of
+    /// searches alive a node is a cache miss.
+    pub(super) value: f64,
     /// Best rectangle, or [`NONE`].
     pub(super) head: u32,
 }
@@ -86,7 +89,11 @@ impl Classes {
     pub(super) fn ensure(&mut self, level: usize, size: impl Fn(usize) -> f64) {
         while self.classes.len() <= level {
             let size = size(self.classes.len());
-            self.classes.push(Class { size, head: NONE });
+            self.classes.push(Class {
+                size,
+                value: f64::NAN,
+                head: NONE,
+            });
         }
     }
 
@@ -95,35 +102,41 @@ impl Classes {
         if self.lists {
             return self.list_insert_pair(level, plus, minus);
         }
-        let head = self.classes[level].head;
+        let top = self.join_pair(level, plus, minus);
+        self.heap_insert(level, top);
+    }
+
+    /// Puts the two children of the side that was cut last, and then the divided rectangle, into
+    /// the class that they share.
+    pub(super) fn insert_family(&mut self, level: usize, plus: u32, minus: u32, parent: u32) {
+        if self.lists {
+            self.list_insert_pair(level, plus, minus);
+            return self.list_insert(level, parent);
+        }
+        // PERF: the three are joined before they meet the class: they are in the cache, and the
+        // head gets one child instead of three.
+        let top = self.join_pair(level, plus, minus);
+        self.nodes[parent as usize].age = self.next_age();
+        let top = self.merge(top, parent);
+        self.heap_insert(level, top);
+    }
+
+    /// Gives the two children of one side their ages and joins them; returns the root.
+    #[inline]
+    fn join_pair(&mut self, level: usize, plus: u32, minus: u32) -> u32 {
+        let class = self.classes[level];
         let (p, m) = (self.value(plus), self.value(minus));
         // The only tie that Gablonsky's lists break in favour of the newer rectangle: `plus`
         // becomes the head, and `minus`, equal to the old head, is put right behind it.
-        let before_equals = head != NONE && {
-            let h = self.value(head);
-            p < h && m == h
-        };
-        let age = self.next_age();
-        self.nodes[plus as usize].age = age;
-        let age = if before_equals {
+        let before_equals = class.head != NONE && p < class.value && m == class.value;
+        self.nodes[plus as usize].age = self.next_age();
+        self.nodes[minus as usize].age = if before_equals {
             self.first -= 1;
             self.first
         } else {
             self.next_age()
         };
-        self.nodes[minus as usize].age = age;
-        self.heap_insert(level, plus);
-        self.heap_insert(level, minus);
-    }
-
-    /// Puts a divided rectangle into its new class.
-    pub(super) fn insert(&mut self, level: usize, rect: u32) {
-        if self.lists {
-            return self.list_insert(level, rect);
-        }
-        let age = self.next_age();
-        self.nodes[rect as usize].age = age;
-        self.heap_insert(level, rect);
+        self.merge(plus, minus)
     }
 
     /// Takes a rectangle out of its class, wherever it stands there.
@@ -139,7 +152,7 @@ impl Classes {
         } = self.nodes[rect as usize];
         let rest = self.combine(child);
         if self.classes[level].head == rect {
-            self.classes[level].head = rest;
+            self.set_head(level, rest);
         } else {
             if self.nodes[prev as usize].child == rect {
                 self.nodes[prev as usize].child = sibling;
@@ -150,8 +163,7 @@ impl Classes {
                 self.nodes[sibling as usize].prev = prev;
             }
             if rest != NONE {
-                let head = self.classes[level].head;
-                self.classes[level].head = self.merge(head, rest);
+                self.heap_insert(level, rest);
             }
         }
         let node = &mut self.nodes[rect as usize];
@@ -214,13 +226,23 @@ impl Classes {
     }
 
     #[inline]
+    fn set_head(&mut self, level: usize, head: u32) {
+        self.classes[level].head = head;
+        if head != NONE {
+            self.classes[level].value = self.value(head);
+        }
+    }
+
+    /// Joins the heap under `rect` with a class.
+    #[inline]
     fn heap_insert(&mut self, level: usize, rect: u32) {
         let head = self.classes[level].head;
-        self.classes[level].head = if head == NONE {
+        let head = if head == NONE {
             rect
         } else {
             self.merge(head, rect)
         };
+        self.set_head(level, head);
     }
 
     /// Joins two heaps; returns the root. The links of a root besides `child` are [`NONE`].
@@ -311,7 +333,7 @@ impl Classes {
                     std::cmp::Ordering::Greater
                 }
             });
-            self.classes[level].head = members[0];
+            self.set_head(level, members[0]);
             for (i, &rect) in members.iter().enumerate() {
                 let node = &mut self.nodes[rect as usize];
                 node.child = NONE;
@@ -347,7 +369,7 @@ impl Classes {
         let (p, m) = (self.value(plus), self.value(minus));
         if head == NONE {
             let (first, second) = if m < p { (minus, plus) } else { (plus, minus) };
-            self.classes[level].head = first;
+            self.set_head(level, first);
             self.nodes[first as usize].sibling = second;
             self.nodes[second as usize].sibling = NONE;
             return;
@@ -357,7 +379,7 @@ impl Classes {
         let (low, high) = if m < p { (minus, plus) } else { (plus, minus) };
         let (low_value, high_value) = if m < p { (m, p) } else { (p, m) };
         if low_value < h {
-            self.classes[level].head = low;
+            self.set_head(level, low);
             // For `plus` behind `minus` the test is "smaller than the old head", for `minus`
             // behind `plus` it is "not larger": the tie that favours the newer one.
             let behind_head = h < high_value;
@@ -378,10 +400,10 @@ impl Classes {
     fn list_insert(&mut self, level: usize, rect: u32) {
         let head = self.classes[level].head;
         if head == NONE {
-            self.classes[level].head = rect;
+            self.set_head(level, rect);
             self.nodes[rect as usize].sibling = NONE;
         } else if self.value(rect) < self.value(head) {
-            self.classes[level].head = rect;
+            self.set_head(level, rect);
             self.nodes[rect as usize].sibling = head;
         } else {
             self.list_scan(head, rect);
@@ -392,7 +414,7 @@ impl Classes {
         let next = self.nodes[rect as usize].sibling;
         let mut at = self.classes[level].head;
         if at == rect {
-            self.classes[level].head = next;
+            self.set_head(level, next);
         } else {
             while at != NONE && self.nodes[at as usize].sibling != rect {
                 at = self.nodes[at as usize].sibling;

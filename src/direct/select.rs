@@ -26,6 +26,15 @@ pub(super) struct Candidate {
     pub(super) size: f64,
 }
 
+impl Candidate {
+    pub(super) const EMPTY: Self = Self {
+        rect: 0,
+        level: 0,
+        value: 0.0,
+        size: 0.0,
+    };
+}
+
 /// Threshold of the `eps` test.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Promise {
@@ -39,8 +48,13 @@ impl Promise {
     }
 }
 
-/// Keeps the candidates that are to be divided, in their order (sizes descending).
-pub(super) fn hull(candidates: &mut Vec<Candidate>, promise: Promise, keep_above_hull: bool) {
+/// The candidates that are to be divided, in their order (sizes descending). They are moved to
+/// the end of the slice.
+pub(super) fn hull(
+    candidates: &mut [Candidate],
+    promise: Promise,
+    keep_above_hull: bool,
+) -> &[Candidate] {
     let threshold = promise.threshold();
     // Survivors gather at the end, from the smallest class on.
     let mut survivors = candidates.len();
@@ -66,7 +80,7 @@ pub(super) fn hull(candidates: &mut Vec<Candidate>, promise: Promise, keep_above
             candidates[survivors] = c;
         }
     }
-    candidates.drain(..survivors);
+    &candidates[survivors..]
 }
 
 /// Least slope to the larger classes; `None` if one of them is at least as good.

@@ -1,8 +1,13 @@
 //! Everything that is tested through the public interface, as one binary.
 
 mod batch;
+mod direct;
+mod direct_objectives;
+mod direct_published;
+mod direct_reference;
 mod evaluate;
 mod golden;
+mod golden_direct;
 mod golden_profit;
 mod optimize;
 mod profit;
