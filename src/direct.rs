@@ -221,6 +221,30 @@ impl Direct {
         Ok(search)
     }
 
+    /// Goes back to the beginning and keeps the memory: for many searches in a row.
+    pub fn restart(&mut self) {
+        let (dim, options) = (self.dim(), &self.options);
+        let compat = options.selection == Selection::ScipyCompat;
+        self.scipy = compat.then(|| Scipy::new(dim, options));
+        self.eps = options.eps.abs();
+        self.iteration = 1;
+        self.stop = None;
+        self.ending = None;
+        self.best = None;
+        self.best_x.fill(0.0);
+        self.worst = None;
+        self.centres.clear();
+        self.depths.clear();
+        self.classes.clear();
+        self.round.clear();
+        self.round_axes.clear();
+        self.cuts.fill(0);
+        self.points.clear();
+        self.candidates.clear();
+        self.ranking.clear();
+        self.plan_first();
+    }
+
     /// All points of the round, `(points, dim)`, row-major, in box coordinates; empty when the
     /// search has stopped. The same points until their values are told.
     ///

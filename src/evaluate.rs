@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::groups::{Candidates, Groups};
-use crate::profit::{EQUITY_FEE, ExitRule};
+use crate::profit::{EQUITY_FEE, ExitRule, Multipliers};
 
 pub use cpu::{Cpu, Simd};
 
@@ -41,6 +41,31 @@ pub trait Evaluate {
     fn threads(&self) -> Threads {
         Threads::default()
     }
+
+    /// The evaluator as one that scores single groups from several threads at once, if it can:
+    /// then a search that nobody watches runs on one thread from its first round to its last.
+    fn per_group(&self) -> Option<&dyn EvaluateGroup> {
+        None
+    }
+}
+
+/// Scores the candidates of one group, from several threads at once.
+pub trait EvaluateGroup: Sync {
+    /// Mean profit of group `group` under each of `pairs`: the bits that [`Evaluate::means`]
+    /// gives.
+    ///
+    /// `means`: `[pairs.len()]`. The groups are those of the evaluator's batch.
+    ///
+    /// # Errors
+    /// Whatever keeps the evaluator from doing so; `means` is then unspecified.
+    fn group_means(
+        &self,
+        groups: &Groups,
+        group: usize,
+        pairs: &[Multipliers],
+        exit_rule: ExitRule,
+        means: &mut [f64],
+    ) -> Result<(), Error>;
 }
 
 impl<E: Evaluate + ?Sized> Evaluate for &mut E {
@@ -64,6 +89,10 @@ impl<E: Evaluate + ?Sized> Evaluate for &mut E {
 
     fn threads(&self) -> Threads {
         (**self).threads()
+    }
+
+    fn per_group(&self) -> Option<&dyn EvaluateGroup> {
+        (**self).per_group()
     }
 }
 
@@ -232,6 +261,12 @@ impl Evaluate for Evaluator<'_> {
     fn threads(&self) -> Threads {
         match self {
             Self::Cpu(cpu) => cpu.threads(),
+        }
+    }
+
+    fn per_group(&self) -> Option<&dyn EvaluateGroup> {
+        match self {
+            Self::Cpu(cpu) => cpu.per_group(),
         }
     }
 }

@@ -81,7 +81,9 @@ pub use direct::{
     Best, Bounds, Direct, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target,
 };
 pub use error::Error;
-pub use evaluate::{Cpu, Device, Evaluate, EvaluateOptions, Evaluator, Simd, Threads};
+pub use evaluate::{
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Threads,
+};
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome,

@@ -55,6 +55,15 @@ pub(super) struct Classes {
 }
 
 impl Classes {
+    /// Forgets all rectangles and classes, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.nodes.clear();
+        self.classes.clear();
+        self.last = 0;
+        self.first = 0;
+        self.lists = false;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }

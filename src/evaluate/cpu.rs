@@ -24,7 +24,7 @@ use bytemuck::{Pod, Zeroable};
 use pulp::{Simd as Vector, WithSimd};
 use rayon::prelude::*;
 
-use super::{Evaluate, EvaluateOptions, Threads};
+use super::{Evaluate, EvaluateGroup, EvaluateOptions, Threads};
 use crate::batch::{Batch, Simulation};
 use crate::error::Error;
 use crate::groups::{Candidates, Groups};
@@ -214,12 +214,11 @@ impl<'a> Cpu<'a> {
         let rows = group_of.iter().map(|&group| candidates.range(group).len());
         let expected = rows.sum();
         if profits.len() != expected {
-            return Err(Error::Length {
-                what: "the buffer of profits",
+            return Err(wrong_length(
+                "the buffer of profits",
                 expected,
-                got: profits.len(),
-                remedy: "give it one value per simulation and candidate of its group",
-            });
+                profits.len(),
+            ));
         }
         let mut rest = profits;
         let mut rows = Vec::with_capacity(group_of.len());
@@ -247,15 +246,21 @@ impl<'a> Cpu<'a> {
         Ok(())
     }
 
-    fn check(&self, groups: &Groups, candidates: &Candidates) -> Result<(), Error> {
-        if groups.simulations() != self.batch.len() {
-            return Err(Error::Length {
-                what: "the groups",
-                expected: self.batch.len(),
-                got: groups.simulations(),
-                remedy: "make them for the number of simulations of this batch",
-            });
+    fn check_groups(&self, groups: &Groups) -> Result<(), Error> {
+        let (expected, got) = (self.batch.len(), groups.simulations());
+        if got == expected {
+            return Ok(());
         }
+        Err(Error::Length {
+            what: "the groups",
+            expected,
+            got,
+            remedy: "make them for the number of simulations of this batch",
+        })
+    }
+
+    fn check(&self, groups: &Groups, candidates: &Candidates) -> Result<(), Error> {
+        self.check_groups(groups)?;
         match candidates.groups() {
             Some(lists) if lists != groups.len() => Err(Error::Length {
                 what: "the lists of candidates",
@@ -274,13 +279,10 @@ impl<'a> Cpu<'a> {
         for group in 0..groups.len() {
             let members = groups.members(group);
             let count = candidates.range(group).len();
-            let bounds = members.iter().map(|&member| self.bounds[member as usize]);
-            let bound = if count > 0 {
-                bounds.fold(0.0, f64::max)
-            } else {
-                0.0
-            };
-            self.fraction_bits.push(fraction_bits(bound, members.len()));
+            self.fraction_bits.push(match count {
+                0 => 0,
+                _ => self.fraction_bits_of(members),
+            });
             let mut first = 0;
             while first < count {
                 let last = (first + TASK_CANDIDATES).min(count);
@@ -304,8 +306,37 @@ impl<'a> Cpu<'a> {
         }
     }
 
-    /// Adds the fixed-point profits of the task's members to `sums`, which start at the group's
-    /// first candidate.
+    fn fraction_bits_of(&self, members: &[u32]) -> i32 {
+        let bounds = members.iter().map(|&member| self.bounds[member as usize]);
+        fraction_bits(bounds.fold(0.0, f64::max), members.len())
+    }
+
+    /// Sums of the fixed-point profits of `members` under each of at most [`TASK_CANDIDATES`]
+    /// pairs; the sums behind the last pair are 0.
+    fn fixed_point_sums(
+        &self,
+        members: &[u32],
+        pairs: &[Multipliers],
+        exit_rule: ExitRule,
+        fraction_bits: i32,
+    ) -> [i64; TASK_CANDIDATES] {
+        let scale = power_of_two(fraction_bits);
+        let mut sums = [0_i64; TASK_CANDIDATES];
+        self.dispatch.run(Score {
+            evaluator: self,
+            members,
+            pairs,
+            exit_rule,
+            sink: |_, start: usize, scores: &[f32]| {
+                for (sum, &score) in sums[start..].iter_mut().zip(scores) {
+                    *sum += (f64::from(score) * scale).round_ties_even() as i64;
+                }
+            },
+        });
+        sums
+    }
+
+    /// Adds what the task's members contribute to the group's sums.
     fn add(
         &self,
         task: &Task,
@@ -317,19 +348,12 @@ impl<'a> Cpu<'a> {
         let group = task.group as usize;
         let members = groups.members(group);
         let [first, last] = task.candidates.map(|index| index as usize);
-        let scale = power_of_two(self.fraction_bits[group]);
-        let mut local = [0_i64; TASK_CANDIDATES];
-        self.dispatch.run(Score {
-            evaluator: self,
-            members: &members[task.members[0] as usize..task.members[1] as usize],
-            pairs: &candidates.of_group(group)[first..last],
+        let local = self.fixed_point_sums(
+            &members[task.members[0] as usize..task.members[1] as usize],
+            &candidates.of_group(group)[first..last],
             exit_rule,
-            sink: |_, start: usize, scores: &[f32]| {
-                for (sum, &score) in local[start..].iter_mut().zip(scores) {
-                    *sum += (f64::from(score) * scale).round_ties_even() as i64;
-                }
-            },
-        });
+            self.fraction_bits[group],
+        );
         let range = candidates.range(group);
         let base = if candidates.groups().is_some() {
             range.start
@@ -345,6 +369,50 @@ impl<'a> Cpu<'a> {
                 sum.fetch_add(value, Ordering::Relaxed);
             }
         }
+    }
+}
+
+fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
+    Error::Length {
+        what,
+        expected,
+        got,
+        remedy: "give it one value per score",
+    }
+}
+
+/// The mean that a fixed-point sum stands for.
+fn mean(sum: i64, fraction_bits: i32, simulations: usize) -> f64 {
+    sum as f64 * power_of_two(-fraction_bits) / simulations as f64
+}
+
+impl EvaluateGroup for Cpu<'_> {
+    fn group_means(
+        &self,
+        groups: &Groups,
+        group: usize,
+        pairs: &[Multipliers],
+        exit_rule: ExitRule,
+        means: &mut [f64],
+    ) -> Result<(), Error> {
+        self.check_groups(groups)?;
+        if means.len() != pairs.len() {
+            return Err(wrong_length(
+                "the buffer of means",
+                pairs.len(),
+                means.len(),
+            ));
+        }
+        let members = groups.members(group);
+        let fraction_bits = self.fraction_bits_of(members);
+        let blocks = pairs.chunks(TASK_CANDIDATES);
+        for (pairs, means) in blocks.zip(means.chunks_mut(TASK_CANDIDATES)) {
+            let sums = self.fixed_point_sums(members, pairs, exit_rule, fraction_bits);
+            for (value, sum) in means.iter_mut().zip(sums) {
+                *value = mean(sum, fraction_bits, members.len());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -371,12 +439,7 @@ impl Evaluate for Cpu<'_> {
         self.check(groups, candidates)?;
         let total = candidates.total(groups.len());
         if means.len() != total {
-            return Err(Error::Length {
-                what: "the buffer of means",
-                expected: total,
-                got: means.len(),
-                remedy: "give it one value per group and candidate",
-            });
+            return Err(wrong_length("the buffer of means", total, means.len()));
         }
         self.plan(groups, candidates);
         self.sums.clear();
@@ -384,25 +447,28 @@ impl Evaluate for Cpu<'_> {
         let this = &*self;
         let add = |task| this.add(task, groups, candidates, exit_rule, &this.sums);
         if this.tasks.len() > 1 && this.threads.count() > 1 {
+            // Many small tasks: a thread takes a run of them, since neighbours share cache lines.
+            let run = this.tasks.len() / (8 * this.threads.count());
             this.threads.run(|| {
-                // Neighbouring small tasks share a cache line of sums: let a thread take a run.
-                this.tasks.par_iter().with_min_len(8).for_each(add);
+                let tasks = this.tasks.par_iter().with_min_len(run.clamp(1, 8));
+                tasks.for_each(add);
             });
         } else {
             this.tasks.iter().for_each(add);
         }
 
-        let mut next = 0;
+        let mut sums = this.sums.iter().zip(means);
         for group in 0..groups.len() {
-            let unit = power_of_two(-this.fraction_bits[group]);
-            let members = groups.members(group).len() as f64;
-            for _ in 0..candidates.range(group).len() {
-                let sum = this.sums[next].load(Ordering::Relaxed);
-                means[next] = sum as f64 * unit / members;
-                next += 1;
+            let (bits, members) = (this.fraction_bits[group], groups.members(group).len());
+            for (sum, value) in sums.by_ref().take(candidates.range(group).len()) {
+                *value = mean(sum.load(Ordering::Relaxed), bits, members);
             }
         }
         Ok(())
+    }
+
+    fn per_group(&self) -> Option<&dyn EvaluateGroup> {
+        Some(self)
     }
 }
 

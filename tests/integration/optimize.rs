@@ -516,6 +516,22 @@ proptest! {
     }
 
     #[test]
+    fn a_search_that_is_watched_finds_the_same(seed in any::<u64>(), kind in 0..3_usize) {
+        let n = 17;
+        let batch = ragged(&mut Rng::new(seed), KINDS[kind], n, 60);
+        for sharing in [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(4), labels(n)] {
+            let mut options = with_sharing(sharing);
+            options.exit_rule = ExitChoice::Both;
+            for threads in [1, 2] {
+                let watch = |_: &Progress<'_>| ControlFlow::Continue(());
+                let watched = optimize(&mut evaluator(&batch, threads), &options, watch).unwrap();
+                let alone = run(&batch, &options, threads);
+                prop_assert_eq!(timeless(watched), timeless(alone));
+            }
+        }
+    }
+
+    #[test]
     fn threads_do_not_change_an_outcome(seed in any::<u64>(), kind in 0..3_usize) {
         let batch = ragged(&mut Rng::new(seed), KINDS[kind], 40, 50);
         for sharing in [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(7)] {
