@@ -78,7 +78,10 @@ fn a_batch_and_its_search_stay_within_the_stated_memory() {
     println!("batch and legs: {held} bytes, stated {stated}");
     assert!(held <= (1 << 30) / SCALE, "{held} bytes held");
     // What the library says it holds is what it holds, up to its own small parts.
-    assert!(held.abs_diff(stated) < 100_000, "{held} held, {stated} stated");
+    assert!(
+        held.abs_diff(stated) < 100_000,
+        "{held} held, {stated} stated"
+    );
     assert_eq!(evaluator.batch().bars(), SIMULATIONS * BARS);
 
     // Watched, so that all searches are alive at once, which is what needs most.

@@ -1,5 +1,6 @@
 //! The CPU evaluator against the canonical scalar sum, bit by bit.
 
+use approx::assert_abs_diff_eq;
 use proptest::prelude::*;
 use trisect::{
     Batch, CRYPTO_FEE, Candidates, Error, Evaluate, EvaluateOptions, Evaluator, ExitRule, Groups,
@@ -144,7 +145,7 @@ fn means_are_the_means_of_the_profits() {
                 let members = groups.members(group);
                 let expected = members.iter().map(of).sum::<f64>() / members.len() as f64;
                 let got = means[group * pairs.len() + c];
-                assert!((got - expected).abs() < 1e-12, "{sharing:?} {group} {c}");
+                assert_abs_diff_eq!(got, expected, epsilon = 1e-12);
             }
         }
     }
@@ -172,7 +173,7 @@ fn always_on_is_the_sum_of_its_two_positions() {
         profits(batch, &pairs, ExitRule::Intraday, &options)
     });
     for (both, (buy, sell)) in all[0].iter().zip(all[1].iter().zip(&all[2])) {
-        assert!((both - (buy + sell)).abs() < 1e-4);
+        assert_abs_diff_eq!(*both, buy + sell, epsilon = 1e-4);
     }
     let traded = |of: &[f32]| of.iter().filter(|&&profit| profit != 0.0).count();
     assert!(traded(&all[1]) > 20 && traded(&all[2]) > 20);

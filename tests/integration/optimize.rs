@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use approx::{assert_abs_diff_eq, assert_relative_eq};
 use proptest::prelude::*;
 use trisect::{
     Batch, Bounds, Candidates, Direct, DirectOptions, Error, Evaluate, EvaluateOptions, Evaluator,
@@ -112,10 +113,7 @@ fn the_search_scores_what_a_plain_loop_over_the_reference_scores() {
     .unwrap();
     let group = &outcome.groups[0];
     assert_eq!(group.evaluations, reference.evaluations);
-    assert!(
-        (group.profit + reference.value).abs() < 1e-5,
-        "{group:?} {reference:?}"
-    );
+    assert_abs_diff_eq!(group.profit, -reference.value, epsilon = 1e-5);
     assert!(group.profit > group.baseline + 0.01);
 }
 
@@ -162,11 +160,7 @@ fn a_grid_finds_the_best_of_its_pairs() {
                 best = best.max(simulation.profit(pair, FEE, ExitRule::Intraday));
             }
         }
-        assert!(
-            (group.profit - best).abs() < 1e-6,
-            "{} {best}",
-            group.profit
-        );
+        assert_abs_diff_eq!(group.profit, best, epsilon = 1e-6);
     }
     // One value per axis is the middle of the interval.
     options.method = Method::Grid { high: 1, low: 1 };
@@ -397,10 +391,7 @@ fn a_callers_own_evaluator_drives_the_same_search() {
     assert!(slow.calls as u64 <= 2 * own.rounds && slow.calls as u64 > own.rounds);
     let ours = run(&batch, &options, 2);
     for (a, b) in own.groups.iter().zip(&ours.groups) {
-        assert!(
-            (a.profit - b.profit).abs() < 0.01 * a.profit.abs(),
-            "{a:?} {b:?}"
-        );
+        assert_relative_eq!(a.profit, b.profit, max_relative = 0.01);
     }
 
     slow.calls = 0;
