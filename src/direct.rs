@@ -94,6 +94,12 @@ pub struct Best<'a> {
 /// rest of that round is told. If not even the first division fits, only the centre is evaluated.
 /// [`Selection::ScipyCompat`] keeps scipy's rules instead.
 ///
+/// Bookkeeping, measured by `benches/direct.rs` on one core of a 2023 Xeon in the plane: about
+/// 80 to 100 ns per evaluation with 1000 searches of 500 evaluations that take turns, 23 KiB of
+/// heap each; 70 to 100 ns in one search of 10,000 to 100,000 evaluations. An iteration costs
+/// O(classes + evaluations of the iteration * log) and allocates nothing once the store has
+/// grown.
+///
 /// ```
 /// use trisect::{Bounds, Direct, DirectOptions, StopReason};
 ///
