@@ -253,6 +253,30 @@ proptest! {
         prop_assert_eq!(observed(&interrupt(&search, 0)), observed(&whole));
     }
 
+    /// Whatever went on before, `restart` leads to the search that `new` leads to.
+    #[test]
+    fn a_restarted_search_equals_a_new_one(
+        bounds in boxes(),
+        options in options(),
+        first in shapes(),
+        second in shapes(),
+        rounds in 0_usize..20,
+    ) {
+        let mut fresh = Direct::new(bounds.clone(), options).unwrap();
+        let mut search = Direct::new(bounds, options).unwrap();
+        let mut trace = Trace::new();
+        for _ in 0..rounds {
+            if search.stop().is_none() {
+                round(&mut search, &|x| first.value(x), &mut trace);
+            }
+        }
+        search.restart();
+        prop_assert_eq!(observed(&search), observed(&fresh));
+        let wanted = drive(&mut fresh, &|x| second.value(x));
+        prop_assert_eq!(bits(&drive(&mut search, &|x| second.value(x))), bits(&wanted));
+        prop_assert_eq!(observed(&search), observed(&fresh));
+    }
+
     /// A smaller budget asks for a prefix of what a larger one asks for, and no point more than
     /// it allows.
     #[test]
