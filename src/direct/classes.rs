@@ -148,6 +148,28 @@ impl Classes {
         self.merge(plus, minus)
     }
 
+    /// Loads the children of rectangles that are about to be unlinked.
+    ///
+    /// PERF: with a thousand searches alive every link of a chain of siblings is a cache miss,
+    /// and each waits for the one before. Side by side the chains' misses overlap.
+    pub(super) fn warm(&self, rects: &[u32]) {
+        const LANES: usize = 8;
+        for rects in rects.chunks(LANES) {
+            let mut at = [NONE; LANES];
+            for (at, &rect) in at.iter_mut().zip(rects) {
+                *at = self.nodes[rect as usize].child;
+            }
+            while at.iter().any(|&at| at != NONE) {
+                for at in &mut at {
+                    if *at != NONE {
+                        *at = self.nodes[*at as usize].sibling;
+                    }
+                }
+            }
+            std::hint::black_box(at);
+        }
+    }
+
     /// Takes a rectangle out of its class, wherever it stands there.
     pub(super) fn unlink(&mut self, level: usize, rect: u32) {
         if self.lists {

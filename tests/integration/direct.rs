@@ -13,7 +13,7 @@ use crate::direct_reference as reference;
 pub type Trace = Vec<(Vec<f64>, f64)>;
 
 /// The same cases in every run.
-fn config(cases: u32) -> Config {
+pub fn config(cases: u32) -> Config {
     Config {
         cases,
         rng_seed: RngSeed::Fixed(20_251_103),
@@ -32,7 +32,7 @@ pub fn drive(search: &mut Direct, objective: &dyn Fn(&[f64]) -> f64) -> Trace {
 }
 
 /// One round.
-fn round(search: &mut Direct, objective: &dyn Fn(&[f64]) -> f64, trace: &mut Trace) {
+pub fn round(search: &mut Direct, objective: &dyn Fn(&[f64]) -> f64, trace: &mut Trace) {
     let points: Vec<Vec<f64>> = search
         .ask()
         .chunks(search.dim())
@@ -77,7 +77,7 @@ fn observed(search: &Direct) -> Observed {
 
 /// Objectives that stress ties, plateaus and infeasible points.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
+pub enum Shape {
     /// Random, one of few values per point.
     Noise {
         levels: u64,
@@ -111,7 +111,7 @@ fn hash(x: &[f64]) -> u64 {
 }
 
 impl Shape {
-    fn value(self, x: &[f64]) -> f64 {
+    pub fn value(self, x: &[f64]) -> f64 {
         let bowl = || {
             x.iter().enumerate().fold(-0.4, |sum, (i, v)| {
                 sum + (i as f64 + 1.0) * (v - 0.17) * (v - 0.17)
@@ -253,6 +253,30 @@ proptest! {
         prop_assert_eq!(observed(&interrupt(&search, 0)), observed(&whole));
     }
 
+    /// Whatever went on before, `restart` leads to the search that `new` leads to.
+    #[test]
+    fn a_restarted_search_equals_a_new_one(
+        bounds in boxes(),
+        options in options(),
+        first in shapes(),
+        second in shapes(),
+        rounds in 0_usize..20,
+    ) {
+        let mut fresh = Direct::new(bounds.clone(), options).unwrap();
+        let mut search = Direct::new(bounds, options).unwrap();
+        let mut trace = Trace::new();
+        for _ in 0..rounds {
+            if search.stop().is_none() {
+                round(&mut search, &|x| first.value(x), &mut trace);
+            }
+        }
+        search.restart();
+        prop_assert_eq!(observed(&search), observed(&fresh));
+        let wanted = drive(&mut fresh, &|x| second.value(x));
+        prop_assert_eq!(bits(&drive(&mut search, &|x| second.value(x))), bits(&wanted));
+        prop_assert_eq!(observed(&search), observed(&fresh));
+    }
+
     /// A smaller budget asks for a prefix of what a larger one asks for, and no point more than
     /// it allows.
     #[test]
@@ -323,12 +347,12 @@ fn interrupt(search: &Direct, turn: usize) -> Direct {
     search.clone()
 }
 
-fn plain(intervals: &[(f64, f64)], options: DirectOptions) -> Direct {
+pub fn plain(intervals: &[(f64, f64)], options: DirectOptions) -> Direct {
     Direct::new(Bounds::new(intervals).unwrap(), options).unwrap()
 }
 
 /// A search with nothing but a budget to stop it.
-fn budget_only(max_evaluations: usize) -> DirectOptions {
+pub fn budget_only(max_evaluations: usize) -> DirectOptions {
     DirectOptions {
         max_evaluations,
         volume_tolerance: 0.0,
@@ -337,7 +361,7 @@ fn budget_only(max_evaluations: usize) -> DirectOptions {
     }
 }
 
-fn bowl(x: &[f64]) -> f64 {
+pub fn bowl(x: &[f64]) -> f64 {
     Shape::Bowl.value(x)
 }
 
@@ -784,100 +808,4 @@ fn boxes_that_are_none_are_refused_with_their_axis() {
     }
     assert_eq!(Bounds::symmetric(2, 0.5).unwrap().low(1), Some(-0.5));
     assert_eq!(Bounds::symmetric(2, 0.5).unwrap().high(2), None);
-}
-
-#[cfg(feature = "serde")]
-mod snapshots {
-    use super::*;
-
-    fn midway() -> Direct {
-        let mut search = plain(&[(-1.0, 2.0), (0.0, 1.0)], budget_only(200));
-        let mut trace = Trace::new();
-        for _ in 0..6 {
-            let objective = |x: &[f64]| Shape::Holes { percent: 20 }.value(x);
-            round(&mut search, &objective, &mut trace);
-        }
-        search
-    }
-
-    #[test]
-    fn a_snapshot_that_contradicts_itself_is_refused() {
-        let good = serde_json::to_value(midway()).unwrap();
-        assert!(serde_json::from_value::<Direct>(good.clone()).is_ok());
-        let change = |edit: &dyn Fn(&mut serde_json::Value)| {
-            let mut value = good.clone();
-            edit(&mut value);
-            serde_json::from_value::<Direct>(value)
-        };
-        type Edit<'a> = &'a dyn Fn(&mut serde_json::Value);
-        let edits: [(&str, Edit); 6] = [
-            ("version", &|v| v["version"] = 99.into()),
-            ("a value less", &|v| {
-                v["values"].as_array_mut().unwrap().pop();
-            }),
-            ("a value more", &|v| {
-                v["values"].as_array_mut().unwrap().push(0.into())
-            }),
-            ("a budget too small", &|v| v["max_evaluations"] = 1.into()),
-            ("a reversed box", &|v| {
-                v["bounds"][0] = serde_json::json!([2_f64.to_bits(), 1_f64.to_bits()])
-            }),
-            ("an eps that is none", &|v| {
-                v["eps"] = f64::NAN.to_bits().into()
-            }),
-        ];
-        for (what, edit) in edits {
-            assert!(change(edit).is_err(), "{what}");
-        }
-        let mut finished = midway();
-        drive(&mut finished, &bowl);
-        let mut value = serde_json::to_value(&finished).unwrap();
-        value["stop"] = "Volume".into();
-        assert!(serde_json::from_value::<Direct>(value).is_err());
-    }
-
-    #[test]
-    fn options_and_boxes_are_written_as_plain_numbers_and_checked() {
-        let bounds = Bounds::new(&[(-0.5, 2.0)]).unwrap();
-        let text = serde_json::to_string(&bounds).unwrap();
-        assert_eq!(text, "[[-0.5,2.0]]");
-        assert_eq!(serde_json::from_str::<Bounds>(&text).unwrap(), bounds);
-        assert!(serde_json::from_str::<Bounds>("[[1.0,1.0]]").is_err());
-        let options = DirectOptions::fast();
-        let text = serde_json::to_string(&options).unwrap();
-        assert!(text.contains("\"max_evaluations\":100"), "{text}");
-        assert_eq!(
-            serde_json::from_str::<DirectOptions>(&text).unwrap(),
-            options
-        );
-    }
-
-    proptest! {
-        #![proptest_config(config(300))]
-
-        /// Whatever a snapshot says, reading it and going on never panics.
-        #[test]
-        fn a_damaged_snapshot_never_panics(
-            at in any::<prop::sample::Index>(),
-            digit in 0_u8..10,
-            cut in prop::option::of(any::<prop::sample::Index>()),
-        ) {
-            let mut text = serde_json::to_string(&midway()).unwrap().into_bytes();
-            let digits: Vec<usize> =
-                (0..text.len()).filter(|&i| text[i].is_ascii_digit()).collect();
-            text[*at.get(&digits)] = b'0' + digit;
-            if let Some(cut) = cut {
-                let from = cut.index(text.len());
-                text.drain(from..(from + 3).min(text.len()));
-            }
-            if let Ok(mut search) = serde_json::from_slice::<Direct>(&text) {
-                let mut trace = Trace::new();
-                for _ in 0..50 {
-                    if search.stop().is_none() {
-                        round(&mut search, &bowl, &mut trace);
-                    }
-                }
-            }
-        }
-    }
 }

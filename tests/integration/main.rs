@@ -5,6 +5,8 @@ mod direct;
 mod direct_objectives;
 mod direct_published;
 mod direct_reference;
+#[cfg(feature = "serde")]
+mod direct_snapshots;
 mod evaluate;
 mod golden;
 mod golden_direct;
