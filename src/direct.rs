@@ -463,3 +463,60 @@ fn scratch<'a, T: Copy, const N: usize>(
         many
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small enough for an interpreter that checks every access.
+    #[test]
+    fn small_searches_keep_their_promises_under_every_rule() {
+        let objectives: [fn(f64, f64) -> f64; 4] = [
+            |x, y| (x - 0.3) * (x - 0.3) + y * y,
+            |_, _| 1.0,
+            |x, y| ((4.0 * x).floor() - y).abs(),
+            |x, y| if x > y { f64::NAN } else { x },
+        ];
+        let selections = [
+            Selection::ConvexHull,
+            Selection::ScipyCompat,
+            Selection::Aggressive,
+        ];
+        let mut searches = 0;
+        for selection in selections {
+            for size_measure in [SizeMeasure::LongestSide, SizeMeasure::HalfDiagonal] {
+                for division in [Division::AllLongest, Division::OneLongest] {
+                    if selection == Selection::ScipyCompat && division == Division::OneLongest {
+                        continue;
+                    }
+                    let options = DirectOptions {
+                        selection,
+                        size_measure,
+                        division,
+                        max_evaluations: 41,
+                        ..DirectOptions::production()
+                    };
+                    let bounds = Bounds::symmetric(2, 1.0).unwrap();
+                    let mut search = Direct::new(bounds, options).unwrap();
+                    for objective in objectives {
+                        search.restart();
+                        let mut lowest = f64::INFINITY;
+                        while search.stop().is_none() {
+                            let points = search.ask().chunks(2);
+                            let values: Vec<f64> = points.map(|x| objective(x[0], x[1])).collect();
+                            lowest = values.iter().copied().fold(lowest, f64::min);
+                            search.tell(&values).unwrap();
+                        }
+                        let best = search.best().unwrap();
+                        assert_eq!(best.value, lowest);
+                        assert_eq!(objective(best.x[0], best.x[1]), lowest);
+                        let hard = selection != Selection::ScipyCompat;
+                        assert!(!hard || search.evaluations() <= 41);
+                        searches += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(searches, 40);
+    }
+}
