@@ -120,24 +120,14 @@ fn formula(
     let intraday = exit_rule == ExitRule::Intraday;
     let long = f64::from(position).clamp(0.0, 10.0);
     let short = f64::from(position).clamp(-10.0, 0.0);
-    let mut profit = 0.0;
-    if long > 0.0 && gates.long_entry {
-        let exit = if intraday && gates.long_exit {
-            high_level
-        } else {
-            close
-        };
-        profit += long * (exit - low_level) - long * fee;
-    }
-    if short < 0.0 && gates.short_entry {
-        let exit = if intraday && gates.short_exit {
-            low_level
-        } else {
-            close
-        };
-        profit += short * (exit - high_level) - short.abs() * fee;
-    }
-    profit
+    // Selections, not branches: which bars trade is random, and a wrong guess costs more than all
+    // of this arithmetic.
+    let exit = |at_level: bool, level: f64| if intraday & at_level { level } else { close };
+    let if_entered = |entered: bool, profit: f64| if entered { profit } else { 0.0 };
+    let of_long = long * (exit(gates.long_exit, high_level) - low_level) - long * fee;
+    let of_short = short * (exit(gates.short_exit, low_level) - high_level) - short.abs() * fee;
+    if_entered((long > 0.0) & gates.long_entry, of_long)
+        + if_entered((short < 0.0) & gates.short_entry, of_short)
 }
 
 /// Profit of one position over one bar: gates on f32 sums, values in f64. The reference.
