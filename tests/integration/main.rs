@@ -6,6 +6,7 @@ mod direct_objectives;
 mod direct_published;
 mod direct_reference;
 mod evaluate;
+mod exact;
 mod golden;
 mod golden_direct;
 mod golden_profit;
