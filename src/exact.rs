@@ -35,15 +35,18 @@ mod fixed;
 mod lattice;
 mod radix;
 mod ranks;
+mod search;
+#[cfg(test)]
+mod tests;
 
 use crate::batch::{Batch, MAX_MOVE};
 use crate::error::Error;
 use crate::profit::{ExitRule, Multipliers, Side};
 
-use best::{Best, Change, nearest_in_cell};
+use best::{Best, nearest_in_cell};
 use fixed::{Entered, Grid, Item, Statistics};
-use lattice::{Block, Sweep};
-use ranks::{Box2, MAX_LEGS, Ranks};
+use ranks::{Box2, Ranks};
+use search::Search;
 
 /// What to do when the search has done its share of work and has no proof yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -177,7 +180,7 @@ pub struct ExactSolver {
     long: Vec<Item>,
     short: Vec<Item>,
     ranks: Ranks,
-    sweep: Sweep,
+    search: Search,
 }
 
 impl ExactSolver {
@@ -212,7 +215,7 @@ impl ExactSolver {
         let grid = Grid::new(&statistics, fee);
         let found = match exit_rule {
             ExitRule::AtClose => self.at_close(&grid, &bounds),
-            ExitRule::Intraday => self.intraday(&grid, &bounds),
+            ExitRule::Intraday => self.intraday(&grid, &bounds, options),
         };
         let profit = grid.profit(found.value, members.len());
         Ok(Exact {
@@ -262,19 +265,28 @@ impl ExactSolver {
         Ok(statistics)
     }
 
-    fn intraday(&mut self, grid: &Grid, bounds: &Box2) -> Found {
+    fn intraday(&mut self, grid: &Grid, bounds: &Box2, options: &ExactOptions) -> Found {
         let base = Entered::default();
         self.ranks
             .build(&self.long, &self.short, &base, grid, bounds);
         let mut best = Best::none();
-        let block = Block::whole(&self.ranks);
-        self.sweep
-            .run(self.arch, &self.ranks, grid, bounds, &block, &mut best);
+        let legs = (self.long.len() + self.short.len()) as u64;
+        let cap = match options.on_cap {
+            OnCap::Prove => u64::MAX,
+            OnCap::Gap => options.work_cap.unwrap_or(64 * legs + 1_000_000),
+        };
+        let searched = self
+            .search
+            .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
         Found {
             value: best.value,
             at: best.at,
-            upper_bound: best.value,
-            work: self.ranks.events() as u64 + self.ranks.cells() / 8,
+            // Rounded up, and never below what was found.
+            upper_bound: match searched.open {
+                None => best.value,
+                Some(bound) => best.value.max(-fixed::floor(-bound)),
+            },
+            work: searched.work,
         }
     }
 

@@ -17,6 +17,11 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// `|h| + |l|`.
+    pub(super) fn total(&self) -> f64 {
+        self.total
+    }
+
     pub(super) fn new(at: Multipliers) -> Self {
         Self {
             total: f64::from(at.high.abs()) + f64::from(at.low.abs()),

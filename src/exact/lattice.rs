@@ -35,6 +35,16 @@ impl Block {
         u64::from(self.j1 - self.j0) * u64::from(self.k1 - self.k0)
     }
 
+    /// Its ranks on h.
+    pub(super) fn columns(&self) -> std::ops::Range<usize> {
+        self.j0 as usize..self.j1 as usize
+    }
+
+    /// Its ranks on l.
+    pub(super) fn rows(&self) -> std::ops::Range<usize> {
+        self.k0 as usize..self.k1 as usize
+    }
+
     /// The whole rank form.
     pub(super) fn whole(ranks: &Ranks) -> Self {
         let (columns, rows) = ranks.shape();
