@@ -69,6 +69,7 @@ mod batch;
 mod direct;
 mod error;
 mod evaluate;
+mod exact;
 mod groups;
 mod optimize;
 mod profit;
@@ -84,6 +85,7 @@ pub use error::Error;
 pub use evaluate::{
     Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Threads,
 };
+pub use exact::{Exact, ExactOptions, ExactSolver, OnCap, exact, exact_profit};
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome,

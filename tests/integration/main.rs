@@ -8,6 +8,7 @@ mod direct_reference;
 #[cfg(feature = "serde")]
 mod direct_snapshots;
 mod evaluate;
+mod exact;
 mod golden;
 mod golden_direct;
 mod golden_profit;

@@ -1,0 +1,376 @@
+//! The exact optimum: the best of all f32 pairs in a box, with proof.
+//!
+//! A group's profit is a sum of legs, each piecewise linear with gates that are parallel to the
+//! axes. Between gates it rises with h and falls with l, so the greatest value lies at one of the
+//! pairs (high gate or upper end, low gate or lower end), at most `(N + 1)^2` of them for N legs.
+//!
+//! # Method
+//!
+//! 1. **Fixed point** (`exact/fixed.rs`). The value of a group at a pair is an integer, the same
+//!    in any order of legs, simulations, threads and shards, and monotone between gates to the
+//!    last bit. [`exact_profit`] is this value; it is what [`exact`] maximises.
+//! 2. **Zoom** (`exact/zoom.rs`), for thousands of legs: bounds over a grid of values put aside
+//!    most of the box, and most legs become a constant.
+//! 3. **Ranks** (`exact/ranks.rs`): what is left, as events on sorted thresholds.
+//! 4. **Lattice** (`exact/lattice.rs`) when there are few pairs of ranks, else **branch and
+//!    bound** over blocks of ranks (`exact/search.rs`) with lattices as leaves.
+//! 5. Past a cap of work, a **kinetic segment tree** (`exact/kinetic.rs`), whose cost does not
+//!    depend on how flat the profit is; or the best so far with its proven gap ([`OnCap`]).
+//!
+//! With [`ExitRule::AtClose`] the two axes do not interact, and two scans do.
+//!
+//! Complexity: O(N log N) to prepare. Branch and bound has no useful bound in the worst case; on
+//! forecasts it reads every event a few times.
+//!
+//! # Ties
+//!
+//! Of all maximisers the smallest change from the forecast is returned: the least `|h| + |l|`,
+//! then the least `|h|`, then the least `|l|`, then the positive h, then the positive l. A
+//! maximiser is a corner of a cell between gates (its largest h and smallest l), or, where no
+//! entered level moves with h (or l), any h (or l) of that cell. So a group that nothing can
+//! improve on stays at its forecasts, and no threshold is left by more than it takes.
+
+mod best;
+mod fixed;
+mod lattice;
+mod radix;
+mod ranks;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use crate::batch::{Batch, MAX_MOVE};
+use crate::error::Error;
+use crate::profit::{ExitRule, Multipliers, Side};
+
+use best::{Best, nearest_in_cell};
+use fixed::{Entered, Grid, Item, Statistics};
+use ranks::{Box2, Ranks};
+use search::Search;
+
+/// What to do when the search has done its share of work and has no proof yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnCap {
+    /// Go on with a method whose work is bounded, O(N log² N), until there is a proof.
+    #[default]
+    Prove,
+    /// Return the best pair so far with the proven upper bound.
+    Gap,
+}
+
+/// How to search for the exact optimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExactOptions {
+    /// Most work of the branch and bound, in the unit of [`Exact::work`];
+    /// `None`: 64 per leg and 1,000,000 more.
+    pub work_cap: Option<u64>,
+    /// What to do past the cap.
+    pub on_cap: OnCap,
+    /// Most bytes of memory beyond the batch; `None`: no limit but that of the machine.
+    pub max_bytes: Option<usize>,
+}
+
+/// The exact optimum of a group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exact {
+    /// The pair that attains `profit`.
+    pub multipliers: Multipliers,
+    /// Mean profit of the group's simulations there: [`exact_profit`], to the bit.
+    pub profit: f64,
+    /// No pair in the box has a higher profit than this; equal to `profit` when proved.
+    pub upper_bound: f64,
+    /// Work done: one unit is one event read (a leg has up to two) or eight pairs swept.
+    pub work: u64,
+}
+
+impl Exact {
+    /// Whether `profit` is proved to be the greatest of all pairs in the box.
+    pub fn is_proved(&self) -> bool {
+        self.profit == self.upper_bound
+    }
+}
+
+/// The best pair for a group, of all f32 pairs in a box.
+///
+/// * `members`: the simulations of the group, indices into `batch`; their order does not matter.
+/// * `fee`: fraction per entered leg, within `[0, 1)`.
+/// * `high_bounds`, `low_bounds`: least and greatest h and l, both inclusive; they may be equal.
+///
+/// For many groups in a row use an [`ExactSolver`], which keeps its buffers.
+///
+/// # Errors
+/// No member or one that the batch does not have; a fee outside `[0, 1)`; bounds that are not
+/// finite, beyond ±1e6 or reversed; more memory needed than there is or than the options allow.
+///
+/// ```
+/// use trisect::{Batch, ExactOptions, ExitRule, Fields, Weights, exact, exact_profit};
+///
+/// let batch = Batch::from_slices(&[2], Fields {
+///     close: &[0.01, -0.01][..],
+///     high: &[0.03, 0.01],
+///     low: &[-0.02, -0.03],
+///     high_pred: &[0.02, 0.02],
+///     low_pred: &[-0.01, -0.02],
+///     weights: Weights::EntryExit(&[1.0, 1.0]),
+/// })?;
+/// let bounds = (-0.03, 0.03);
+/// let rule = ExitRule::Intraday;
+/// let best = exact(&batch, &[0], 0.0, rule, bounds, bounds, &ExactOptions::default())?;
+/// assert!(best.is_proved());
+/// // Not only near: the same value to the bit.
+/// assert_eq!(best.profit, exact_profit(&batch, &[0], 0.0, rule, best.multipliers)?);
+/// # Ok::<(), trisect::Error>(())
+/// ```
+pub fn exact(
+    batch: &Batch,
+    members: &[u32],
+    fee: f64,
+    exit_rule: ExitRule,
+    high_bounds: (f32, f32),
+    low_bounds: (f32, f32),
+    options: &ExactOptions,
+) -> Result<Exact, Error> {
+    let mut solver = ExactSolver::new();
+    solver.solve(
+        batch,
+        members,
+        fee,
+        exit_rule,
+        high_bounds,
+        low_bounds,
+        options,
+    )
+}
+
+/// Mean profit of a group at a pair, in the fixed point of the group.
+///
+/// The same bits for any order of `members` and of the bars within them. It differs from the plain
+/// f64 sum of [`profit`](fn@crate::profit) by less than `3 * legs + 4` units of 2^-59 of the sum
+/// of the legs' magnitudes; see the head of `exact/fixed.rs`. A simulation alone is a group.
+///
+/// # Errors
+/// No member or one that the batch does not have; a fee outside `[0, 1)`; a multiplier that is
+/// not finite or beyond ±1e6.
+pub fn exact_profit(
+    batch: &Batch,
+    members: &[u32],
+    fee: f64,
+    exit_rule: ExitRule,
+    multipliers: Multipliers,
+) -> Result<f64, Error> {
+    check_group(batch, members, fee)?;
+    let (high, low) = (f64::from(multipliers.high), f64::from(multipliers.low));
+    if !(high.abs() <= MAX_MOVE && low.abs() <= MAX_MOVE) {
+        return Err(Error::Candidate {
+            candidate: 0,
+            high,
+            low,
+            limit: MAX_MOVE,
+        });
+    }
+    let grid = Grid::new(&fixed::statistics(batch, members, fee), fee);
+    let entered = fixed::entered(batch, members, &grid, multipliers, exit_rule);
+    Ok(grid.profit(entered.value(&grid, multipliers), members.len()))
+}
+
+/// Finds exact optima, one group after another, in buffers that it keeps.
+#[derive(Debug, Default)]
+pub struct ExactSolver {
+    arch: pulp::Arch,
+    long: Vec<Item>,
+    short: Vec<Item>,
+    ranks: Ranks,
+    search: Search,
+}
+
+impl ExactSolver {
+    /// A solver without buffers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Heap memory held, in bytes.
+    pub fn bytes(&self) -> usize {
+        (self.long.capacity() + self.short.capacity()) * size_of::<Item>() + self.ranks.bytes()
+    }
+
+    /// As [`exact`].
+    ///
+    /// # Errors
+    /// As [`exact`].
+    #[allow(clippy::too_many_arguments, reason = "as the free function")]
+    pub fn solve(
+        &mut self,
+        batch: &Batch,
+        members: &[u32],
+        fee: f64,
+        exit_rule: ExitRule,
+        high_bounds: (f32, f32),
+        low_bounds: (f32, f32),
+        options: &ExactOptions,
+    ) -> Result<Exact, Error> {
+        check_group(batch, members, fee)?;
+        let bounds = check_box(high_bounds, low_bounds)?;
+        let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
+        let grid = Grid::new(&statistics, fee);
+        let found = match exit_rule {
+            ExitRule::AtClose => self.at_close(&grid, &bounds),
+            ExitRule::Intraday => self.intraday(&grid, &bounds, options),
+        };
+        let profit = grid.profit(found.value, members.len());
+        Ok(Exact {
+            multipliers: found.at,
+            profit,
+            upper_bound: grid.profit(found.upper_bound, members.len()),
+            work: found.work,
+        })
+    }
+
+    /// Takes in the legs that can be entered inside the box; returns the statistics of all.
+    fn collect(
+        &mut self,
+        batch: &Batch,
+        members: &[u32],
+        fee: f64,
+        exit_rule: ExitRule,
+        bounds: &Box2,
+        options: &ExactOptions,
+    ) -> Result<Statistics, Error> {
+        self.long.clear();
+        self.short.clear();
+        let at_close = exit_rule == ExitRule::AtClose;
+        let mut statistics = Statistics::default();
+        fixed::for_each_position(batch, members, |bar, position| {
+            let Some((side, mut item)) = Item::new(bar, position) else {
+                return;
+            };
+            statistics.add(bar, item.weight, fee);
+            match side {
+                Side::Long if bounds.reaches_long(&item) => {
+                    if at_close {
+                        item.high_gate = f32::NEG_INFINITY;
+                    }
+                    self.long.push(item);
+                }
+                Side::Short if bounds.reaches_short(&item) => {
+                    if at_close {
+                        item.low_gate = f32::INFINITY;
+                    }
+                    self.short.push(item);
+                }
+                _ => {}
+            }
+        });
+        let _ = options;
+        Ok(statistics)
+    }
+
+    fn intraday(&mut self, grid: &Grid, bounds: &Box2, options: &ExactOptions) -> Found {
+        let base = Entered::default();
+        self.ranks
+            .build(&self.long, &self.short, &base, grid, bounds);
+        let mut best = Best::none();
+        let legs = (self.long.len() + self.short.len()) as u64;
+        let cap = match options.on_cap {
+            OnCap::Prove => u64::MAX,
+            OnCap::Gap => options.work_cap.unwrap_or(64 * legs + 1_000_000),
+        };
+        let searched = self
+            .search
+            .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
+        Found {
+            value: best.value,
+            at: best.at,
+            // Rounded up, and never below what was found.
+            upper_bound: match searched.open {
+                None => best.value,
+                Some(bound) => best.value.max(-fixed::floor(-bound)),
+            },
+            work: searched.work,
+        }
+    }
+
+    /// The legs hold no coupling: the best h and the best l, each on its own.
+    fn at_close(&mut self, grid: &Grid, bounds: &Box2) -> Found {
+        let base = Entered::default();
+        let ranks = &mut self.ranks;
+        ranks.build(&self.long, &self.short, &base, grid, bounds);
+        let (columns, rows) = ranks.shape();
+        let flat_in_high = |j: usize| ranks.x_slope[j] == 0.0;
+        let flat_in_low = |k: usize| ranks.y_slope[k] == 0.0;
+        let mut high = Best::none();
+        for j in 0..columns {
+            let sums = fixed::Sums {
+                a: ranks.x_slope[j],
+                b: 0.0,
+                c: ranks.x_constant[j],
+            };
+            let value = grid.value(&sums, grid.factor(ranks.x[j]), grid.factor(0.0));
+            let at = nearest_in_cell(ranks, bounds, (j, 0), flat_in_high(j), false);
+            high.offer(value, Multipliers::new(at.high, 0.0));
+        }
+        let mut low = Best::none();
+        for k in 0..rows {
+            let sums = fixed::Sums {
+                a: 0.0,
+                b: ranks.y_slope[k],
+                c: ranks.y_constant[k],
+            };
+            let value = grid.value(&sums, grid.factor(0.0), grid.factor(ranks.y[k]));
+            let at = nearest_in_cell(ranks, bounds, (0, k), false, flat_in_low(k));
+            low.offer(value, Multipliers::new(0.0, at.low));
+        }
+        let value = high.value + low.value;
+        Found {
+            value,
+            at: Multipliers::new(high.at.high, low.at.low),
+            upper_bound: value,
+            work: (columns + rows) as u64,
+        }
+    }
+}
+
+/// A result in units.
+struct Found {
+    value: i64,
+    at: Multipliers,
+    upper_bound: i64,
+    work: u64,
+}
+
+fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {
+    if !(fee >= 0.0 && fee < 1.0) {
+        let expected = "a fraction within [0, 1), such as EQUITY_FEE";
+        return Err(Error::option("fee", fee, expected));
+    }
+    if members.is_empty() {
+        let expected = "at least one simulation";
+        return Err(Error::option("members", "[]", expected));
+    }
+    match members.iter().find(|&&s| s as usize >= batch.len()) {
+        Some(&s) => Err(Error::option(
+            "members",
+            s,
+            "indices of simulations of the batch",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_box(high: (f32, f32), low: (f32, f32)) -> Result<Box2, Error> {
+    for (name, (least, greatest)) in [("high_bounds", high), ("low_bounds", low)] {
+        let within = |x: f32| f64::from(x.abs()) <= MAX_MOVE;
+        if !(within(least) && within(greatest) && least <= greatest) {
+            return Err(Error::option(
+                name,
+                format!("[{least}, {greatest}]"),
+                "two numbers within ±1e6, the least first",
+            ));
+        }
+    }
+    // No -0.0: keys of equal ends are equal.
+    Ok(Box2 {
+        high: (high.0 + 0.0, high.1 + 0.0),
+        low: (low.0 + 0.0, low.1 + 0.0),
+    })
+}

@@ -1,0 +1,300 @@
+//! A block of ranks, cell by cell: rows from low to high l, all columns of a row at once.
+//!
+//! `p[i]` holds `A * x + C` and `b[i]` holds `B` of column `i` for the events that end inside the
+//! block; events that reach past its right edge are three scalars. The value of a row is then
+//! `max_i(p[i] + a * x[i] - b[i] * y)` plus a constant: two multiplications, two additions and a
+//! maximum per cell, which the compiler turns into vectors. It is rounded, so it serves as a
+//! filter: rows within a margin of the best are gone through again, exactly.
+
+use pulp::{Simd, WithSimd};
+
+use super::best::Best;
+use super::fixed::{Grid, Sums};
+use super::ranks::{Box2, Ranks};
+
+/// Most columns of a block that is swept: its three columns of f64 stay in the first cache.
+pub(super) const WIDTH: usize = 512;
+
+/// Columns are padded to a multiple of this.
+const LANES: usize = 16;
+
+/// Ranks `j0..j1` by `k0..k1`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub j0: u32,
+    pub j1: u32,
+    pub k0: u32,
+    pub k1: u32,
+    /// Sums of the events of cell `(j1 - 1, k0)`, without the tables.
+    pub base: Sums,
+}
+
+impl Block {
+    /// Number of cells.
+    pub(super) fn cells(&self) -> u64 {
+        u64::from(self.j1 - self.j0) * u64::from(self.k1 - self.k0)
+    }
+
+    /// Its ranks on h.
+    pub(super) fn columns(&self) -> std::ops::Range<usize> {
+        self.j0 as usize..self.j1 as usize
+    }
+
+    /// Its ranks on l.
+    pub(super) fn rows(&self) -> std::ops::Range<usize> {
+        self.k0 as usize..self.k1 as usize
+    }
+
+    /// The whole rank form.
+    pub(super) fn whole(ranks: &Ranks) -> Self {
+        let (columns, rows) = ranks.shape();
+        Self {
+            j0: 0,
+            j1: columns as u32,
+            k0: 0,
+            k1: rows as u32,
+            base: ranks.events_at(columns - 1, 0),
+        }
+    }
+}
+
+/// Most that one rounded operation is off, in units: values stay below 2^61.
+pub(super) const ROUNDING: f64 = 512.0;
+
+/// What a sweep writes to.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    x: Box<[f64; WIDTH]>,
+    p: Box<[f64; WIDTH]>,
+    b: Box<[f64; WIDTH]>,
+    /// Rows that may hold the best cell, with their rounded maximum.
+    rows: Vec<(f64, u32)>,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self {
+            x: Box::new([0.0; WIDTH]),
+            p: Box::new([0.0; WIDTH]),
+            b: Box::new([0.0; WIDTH]),
+            rows: Vec::new(),
+        }
+    }
+}
+
+/// The inputs of the vectorised part.
+struct Rows<'a> {
+    sweep: &'a mut Sweep,
+    ranks: &'a Ranks,
+    block: &'a Block,
+    margin: f64,
+    floor: f64,
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = f64;
+
+    /// Fills `rows`; returns the lower bound on the greatest value.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let Self {
+            sweep,
+            ranks,
+            block,
+            margin,
+            mut floor,
+        } = self;
+        let (j0, j1) = (block.j0 as usize, block.j1 as usize);
+        let (k0, k1) = (block.k0 as usize, block.k1 as usize);
+        let width = j1 - j0;
+        let padded = width.next_multiple_of(LANES);
+        let (x, p, b) = (
+            &mut sweep.x[..padded],
+            &mut sweep.p[..padded],
+            &mut sweep.b[..padded],
+        );
+        x[..width].copy_from_slice(&ranks.x_scaled[j0..j1]);
+        let mut sums = block.base;
+        for j in (j0..j1).rev() {
+            if j + 1 < j1 {
+                for event in ranks.by_x.slice(j..j + 1) {
+                    if event.other() as usize <= k0 {
+                        event.add_to(&mut sums);
+                    }
+                }
+            }
+            let i = j - j0;
+            p[i] = (sums.a + ranks.x_slope[j]) * x[i] + (sums.c + ranks.x_constant[j]) as f64;
+            b[i] = sums.b;
+        }
+        x[width..].fill(0.0);
+        p[width..].fill(f64::NEG_INFINITY);
+        b[width..].fill(0.0);
+        // Events that are active in all columns.
+        let mut past = Sums::default();
+        for k in k0..k1 {
+            if k > k0 {
+                for event in ranks.by_y.slice(k..k + 1) {
+                    let j = event.other() as usize;
+                    if j + 1 >= j1 {
+                        event.add_to(&mut past);
+                    } else if j >= j0 {
+                        let columns = j - j0 + 1;
+                        let (slope, b_slope) = event.slopes();
+                        let constant = event.constant as f64;
+                        for ((p, b), x) in p.iter_mut().zip(b.iter_mut()).zip(&*x).take(columns) {
+                            *p += slope * x + constant;
+                            *b += b_slope;
+                        }
+                    }
+                }
+            }
+            let y = ranks.y_scaled[k];
+            let constant = (past.c + ranks.y_constant[k]) as f64;
+            let greatest =
+                row_maximum(x, p, b, past.a, y) + (constant - (past.b + ranks.y_slope[k]) * y);
+            if greatest + margin >= floor {
+                sweep.rows.push((greatest, k as u32));
+                floor = floor.max(greatest - margin);
+            }
+        }
+        floor
+    }
+}
+
+/// `max_i(p[i] + a * x[i] - b[i] * y)`; all slices have one length, a multiple of [`LANES`].
+#[inline(always)]
+fn row_maximum(x: &[f64], p: &[f64], b: &[f64], a: f64, y: f64) -> f64 {
+    let mut greatest = [f64::NEG_INFINITY; LANES];
+    let chunks = x
+        .chunks_exact(LANES)
+        .zip(p.chunks_exact(LANES))
+        .zip(b.chunks_exact(LANES));
+    for ((x, p), b) in chunks {
+        for lane in 0..LANES {
+            let value = (p[lane] + a * x[lane]) - b[lane] * y;
+            greatest[lane] = if value > greatest[lane] {
+                value
+            } else {
+                greatest[lane]
+            };
+        }
+    }
+    greatest.into_iter().fold(f64::NEG_INFINITY, f64::max)
+}
+
+impl Sweep {
+    /// Offers every cell of a block to `best`.
+    pub(super) fn run(
+        &mut self,
+        arch: pulp::Arch,
+        ranks: &Ranks,
+        grid: &Grid,
+        bounds: &Box2,
+        block: &Block,
+        best: &mut Best,
+    ) {
+        let (j0, j1) = (block.j0 as usize, block.j1 as usize);
+        let mut right = j1;
+        let mut base = block.base;
+        // Strips of WIDTH columns from the right, so that the base of each follows from the last.
+        while right > j0 {
+            let left = right.saturating_sub(WIDTH).max(j0);
+            let strip = Block {
+                j0: left as u32,
+                j1: right as u32,
+                base,
+                ..*block
+            };
+            self.strip(arch, ranks, grid, bounds, &strip, best);
+            if left > j0 {
+                for event in ranks.by_x.slice(left - 1..right - 1) {
+                    if event.other() <= block.k0 {
+                        event.add_to(&mut base);
+                    }
+                }
+            }
+            right = left;
+        }
+    }
+
+    fn strip(
+        &mut self,
+        arch: pulp::Arch,
+        ranks: &Ranks,
+        grid: &Grid,
+        bounds: &Box2,
+        block: &Block,
+        best: &mut Best,
+    ) {
+        let (j0, j1) = (block.j0 as usize, block.j1 as usize);
+        let (k0, k1) = (block.k0 as usize, block.k1 as usize);
+        // Two operations per event on a column, and a few more per row.
+        let margin = (2 * ranks.by_y.slice(k0..k1).len() + 64) as f64 * ROUNDING;
+        self.rows.clear();
+        let floor = arch.dispatch(Rows {
+            floor: best.floor,
+            sweep: self,
+            ranks,
+            block,
+            margin,
+        });
+        best.floor = best.floor.max(floor);
+        // Sums of the right column, brought up to each row in turn.
+        let mut right = block.base;
+        let mut done = k0;
+        for &(greatest, k) in &self.rows {
+            let k = k as usize;
+            if greatest + margin < best.floor {
+                continue;
+            }
+            for event in ranks.by_y.slice(done + 1..k + 1) {
+                if event.other() as usize + 1 >= j1 {
+                    event.add_to(&mut right);
+                }
+            }
+            done = k;
+            row_exact(ranks, grid, bounds, (j0, j1, k), right, best);
+        }
+    }
+}
+
+/// Offers the cells of row `k`, columns `j0..j1`; `sums`: the events of `(j1 - 1, k)`.
+fn row_exact(
+    ranks: &Ranks,
+    grid: &Grid,
+    bounds: &Box2,
+    (j0, j1, k): (usize, usize, usize),
+    mut sums: Sums,
+    best: &mut Best,
+) {
+    const MARGIN: f64 = 16.0 * ROUNDING;
+    for j in (j0..j1).rev() {
+        if j + 1 < j1 {
+            for event in ranks.by_x.slice(j..j + 1) {
+                if event.other() as usize <= k {
+                    event.add_to(&mut sums);
+                }
+            }
+        }
+        let cell = ranks.with_tables(&sums, j, k);
+        let rounded = cell.a * ranks.x_scaled[j] - cell.b * ranks.y_scaled[k] + cell.c as f64;
+        if rounded + MARGIN >= best.floor {
+            best.offer_cell(ranks, grid, bounds, &cell, (j, k));
+        }
+    }
+}
+
+/// Every cell by going through all events, for tests: slow and obviously right.
+#[cfg(test)]
+pub(super) fn exhaustive(ranks: &Ranks, grid: &Grid, bounds: &Box2) -> Best {
+    let (columns, rows) = ranks.shape();
+    let mut best = Best::none();
+    for k in 0..rows {
+        for j in 0..columns {
+            let cell = ranks.with_tables(&ranks.events_at(j, k), j, k);
+            best.offer_cell(ranks, grid, bounds, &cell, (j, k));
+        }
+    }
+    best
+}

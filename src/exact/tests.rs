@@ -1,0 +1,161 @@
+//! Every fast path of the search against the slow one, on the same rank form.
+
+use super::best::Best;
+use super::fixed::{Entered, Grid, Item, Statistics};
+use super::lattice::exhaustive;
+use super::ranks::{Box2, Ranks};
+use super::search::Search;
+use crate::profit::{Bar, Side};
+
+/// SplitMix64.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * ((self.next() >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+/// Legs of one group with their statistics.
+#[derive(Default)]
+struct Group {
+    long: Vec<Item>,
+    short: Vec<Item>,
+    statistics: Statistics,
+}
+
+impl Group {
+    fn push(&mut self, bar: &Bar, position: f32, fee: f64, bounds: &Box2) {
+        let Some((side, item)) = Item::new(bar, position) else {
+            return;
+        };
+        self.statistics.add(bar, item.weight, fee);
+        match side {
+            Side::Long if bounds.reaches_long(&item) => self.long.push(item),
+            Side::Short if bounds.reaches_short(&item) => self.short.push(item),
+            _ => {}
+        }
+    }
+
+    /// `style`: skilled, noise, flat (closes and levels at 0), ties, wild.
+    fn draw(rng: &mut Rng, legs: u64, fee: f64, bounds: &Box2) -> Self {
+        let style = rng.below(6);
+        let mut group = Self::default();
+        for _ in 0..legs {
+            let close = rng.between(-0.03, 0.03);
+            let high = close.max(0.0) + rng.between(0.0, 0.02);
+            let low = close.min(0.0) - rng.between(0.0, 0.02);
+            let mut values = [close, high, low, high, low, rng.between(-1.0, 1.0)];
+            match style {
+                0 | 1 => {
+                    values[3] += rng.between(-0.01, 0.01);
+                    values[4] += rng.between(-0.01, 0.01);
+                }
+                2 => {
+                    values[3] = rng.between(-0.03, 0.03);
+                    values[4] = rng.between(-0.03, 0.03);
+                }
+                3 => {
+                    values[..3].fill(0.0);
+                    values[1] = rng.between(-0.01, 0.01).max(0.0);
+                    values[2] = -values[1];
+                    values[3] = rng.between(-0.03, 0.03);
+                    values[4] = rng.between(-0.03, 0.03);
+                }
+                4 => {
+                    values[3] += rng.between(-0.01, 0.01);
+                    values[4] += rng.between(-0.01, 0.01);
+                    for value in &mut values {
+                        *value = (*value * 512.0).round() / 512.0;
+                    }
+                }
+                _ => {
+                    values[3] += rng.between(-0.01, 0.01);
+                    values[4] += rng.between(-0.01, 0.01);
+                    if rng.below(4) == 0 {
+                        values[1] = 10.5;
+                        values[3] = 9.99;
+                    }
+                    values[5] *= 12.0;
+                }
+            }
+            let [close, high, low, high_pred, low_pred, position] = values.map(|x| x as f32);
+            let bar = Bar {
+                close,
+                high,
+                low,
+                high_pred,
+                low_pred,
+            };
+            group.push(&bar, position, fee, bounds);
+        }
+        group
+    }
+}
+
+fn draw_box(rng: &mut Rng) -> Box2 {
+    match rng.below(4) {
+        0 => Box2 {
+            high: (-0.01, 0.004),
+            low: (-0.002, 0.02),
+        },
+        _ => Box2 {
+            high: (-0.03, 0.03),
+            low: (-0.03, 0.03),
+        },
+    }
+}
+
+fn assert_same(case: usize, what: &str, fast: &Best, slow: &Best) {
+    assert_eq!(fast.value, slow.value, "case {case}: {what}, value");
+    let bits = |best: &Best| (best.at.high.to_bits(), best.at.low.to_bits());
+    assert_eq!(
+        bits(fast),
+        bits(slow),
+        "case {case}: {what}: {:?}, not {:?}",
+        fast.at,
+        slow.at
+    );
+}
+
+#[test]
+fn sweep_and_branch_and_bound_find_the_cell_of_the_enumeration() {
+    let mut rng = Rng(5);
+    let mut ranks = Ranks::default();
+    for case in 0..400 {
+        let bounds = draw_box(&mut rng);
+        let fee = [0.0, 1.0 / 512.0, 0.001, 0.02][rng.below(4) as usize];
+        let legs = 1 + rng.below(60);
+        let group = Group::draw(&mut rng, legs, fee, &bounds);
+        let grid = Grid::new(&group.statistics, fee);
+        let base = Entered::default();
+        ranks.build(&group.long, &group.short, &base, &grid, &bounds);
+        let slow = exhaustive(&ranks, &grid, &bounds);
+        for (lattice_cells, leaf_cells) in [(u64::MAX, 0), (0, 1), (0, 12), (0, 300)] {
+            let mut search = Search::default();
+            search.lattice_cells = lattice_cells;
+            search.leaf_cells = leaf_cells;
+            let mut best = Best::none();
+            let arch = pulp::Arch::new();
+            let searched = search.run(arch, &ranks, &grid, &bounds, u64::MAX, &mut best);
+            assert_eq!(searched.open, None);
+            assert_same(case, &format!("leaves of {leaf_cells}"), &best, &slow);
+        }
+        let mut best = Best::none();
+        let arch = pulp::Arch::Scalar;
+        Search::default().run(arch, &ranks, &grid, &bounds, u64::MAX, &mut best);
+        assert_same(case, "without vectors", &best, &slow);
+    }
+}
