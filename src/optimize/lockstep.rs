@@ -1,0 +1,191 @@
+//! DIRECT for many groups: all searches in lockstep, or each from its first round to its last.
+
+use rayon::prelude::*;
+
+use crate::direct::{Direct, StopReason};
+use crate::error::Error;
+use crate::evaluate::{Evaluate, EvaluateGroup, Threads};
+use crate::groups::Groups;
+use crate::profit::{ExitRule, Multipliers};
+
+use super::observe::{Clock, Report};
+use super::scores::Scores;
+use super::{Found, Search, as_pair};
+
+/// The points of one round, search by search.
+#[derive(Debug, Clone, Copy)]
+pub struct Points<'a> {
+    points: &'a [f64],
+    dim: usize,
+    /// Points of search `i` are `offsets[i]..offsets[i + 1]`.
+    offsets: &'a [usize],
+}
+
+impl<'a> Points<'a> {
+    /// All points, `(n, dim)` row-major.
+    pub fn all(&self) -> &'a [f64] {
+        self.points
+    }
+
+    /// Coordinates per point.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Number of searches.
+    pub fn groups(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Points of search `g`, `(n, dim)` row-major; empty once it has ended.
+    pub fn of_group(&self, g: usize) -> &'a [f64] {
+        match (self.offsets.get(g), self.offsets.get(g.saturating_add(1))) {
+            (Some(&start), Some(&end)) => &self.points[start * self.dim..end * self.dim],
+            _ => &[],
+        }
+    }
+}
+
+impl Found {
+    fn of(search: &Direct) -> Self {
+        let best = search.best();
+        Self {
+            point: best.as_ref().map(|best| best.x.to_vec()),
+            value: best.map_or(f64::INFINITY, |best| best.value),
+            evaluations: search.evaluations() as u64,
+            iterations: search.iterations() as u64,
+            stop: search.stop().unwrap_or(StopReason::Cancelled),
+        }
+    }
+}
+
+/// Searches handed to a thread at once.
+const SEARCHES_PER_TASK: usize = 16;
+
+/// Runs DIRECT for every exit rule and group: in lockstep, or one search after the other where
+/// nobody watches and that keeps all threads busy. The results are the same.
+pub(super) fn direct_search<E: Evaluate + ?Sized>(
+    template: Direct,
+    scores: &mut Scores<'_, E>,
+    threads: &Threads,
+    clock: Clock,
+    watched: bool,
+    report: &mut Report<'_>,
+) -> Result<Search, Error> {
+    let (groups, rules) = (scores.groups, scores.rules);
+    if let Some(scorer) = scores.evaluator.per_group()
+        && !watched
+        && scores.keeps_busy(threads.count())
+    {
+        let search = one_by_one(&template, scorer, groups, rules, threads)?;
+        for (index, found) in search.found.iter().enumerate() {
+            scores.bar_candidates += scores.bars[index % groups.len()] * found.evaluations;
+        }
+        return Ok(search);
+    }
+    let searches = vec![template; groups.len() * rules.len()];
+    let evaluate = |points: &Points<'_>, values: &mut [f64]| scores.score(points, values);
+    lockstep(searches, threads, clock, report, evaluate)
+}
+
+/// Runs each search from its first round to its last on one thread, where its state stays in the
+/// cache: half the time of lockstep for a thousand searches, and memory for one search per thread.
+fn one_by_one(
+    template: &Direct,
+    scorer: &dyn EvaluateGroup,
+    groups: &Groups,
+    rules: &'static [ExitRule],
+    threads: &Threads,
+) -> Result<Search, Error> {
+    let start = || (template.clone(), Vec::new(), Vec::new());
+    let run = |(direct, pairs, values): &mut (Direct, Vec<Multipliers>, Vec<f64>),
+               search: usize|
+     -> Result<(Found, u64), Error> {
+        let (exit_rule, group) = (rules[search / groups.len()], search % groups.len());
+        let mut rounds = 0;
+        direct.restart();
+        while direct.stop().is_none() {
+            pairs.clear();
+            pairs.extend(direct.ask().chunks_exact(2).map(as_pair));
+            values.resize(pairs.len(), 0.0);
+            scorer.group_means(groups, group, pairs, exit_rule, values)?;
+            values.iter_mut().for_each(|value| *value = -*value);
+            direct.tell(values)?;
+            rounds += 1;
+        }
+        Ok((Found::of(direct), rounds))
+    };
+    let searches = 0..groups.len() * rules.len();
+    let results: Vec<(Found, u64)> = threads.run(|| {
+        let searches = searches.into_par_iter().with_min_len(SEARCHES_PER_TASK);
+        searches.map_init(start, run).collect::<Result<_, Error>>()
+    })?;
+    Ok(Search {
+        rounds: results.iter().map(|(_, rounds)| *rounds).max().unwrap_or(0),
+        found: results.into_iter().map(|(found, _)| found).collect(),
+    })
+}
+
+/// Runs searches of one dimension until the last one stops. `evaluate` fills in one value per
+/// point.
+pub(super) fn lockstep(
+    mut searches: Vec<Direct>,
+    threads: &Threads,
+    clock: Clock,
+    report: &mut Report<'_>,
+    mut evaluate: impl FnMut(&Points<'_>, &mut [f64]) -> Result<(), Error>,
+) -> Result<Search, Error> {
+    let dim = searches.first().map_or(1, Direct::dim);
+    let groups = report.groups;
+    let (mut points, mut offsets, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rounds, mut evaluations) = (0, 0);
+    loop {
+        points.clear();
+        offsets.clear();
+        offsets.push(0);
+        for search in &searches {
+            points.extend_from_slice(search.ask());
+            offsets.push(points.len() / dim);
+        }
+        let count = points.len() / dim;
+        if count == 0 {
+            break;
+        }
+        let asked = Points {
+            points: &points,
+            dim,
+            offsets: &offsets,
+        };
+        values.clear();
+        values.resize(count, 0.0);
+        evaluate(&asked, &mut values)?;
+        rounds += 1;
+        evaluations += count as u64;
+        threads.run(|| {
+            searches
+                .par_iter_mut()
+                .zip(offsets.par_windows(2))
+                .with_min_len(SEARCHES_PER_TASK)
+                .try_for_each(|(search, range)| search.tell(&values[range[0]..range[1]]))
+        })?;
+
+        let runs = |search: &Direct| search.stop().is_none();
+        let running = (0..groups)
+            .filter(|&group| searches.iter().skip(group).step_by(groups).any(runs))
+            .count();
+        let best = |search: usize| {
+            let best = searches[search].best()?;
+            Some((best.x.to_vec(), best.value))
+        };
+        if let Some(reason) = report.round(rounds, evaluations, running, clock, &best) {
+            for search in &mut searches {
+                search.stop_now(reason);
+            }
+        }
+    }
+    let found = searches.iter().map(Found::of);
+    Ok(Search {
+        found: found.collect(),
+        rounds,
+    })
+}
