@@ -35,6 +35,7 @@ mod fixed;
 mod lattice;
 mod radix;
 mod ranks;
+pub(crate) mod report;
 mod search;
 #[cfg(test)]
 mod tests;

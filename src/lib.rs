@@ -89,7 +89,7 @@ pub use exact::{Exact, ExactOptions, ExactSolver, OnCap, exact, exact_profit};
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome,
-    Points, Progress, minimize, minimize_groups, optimize,
+    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
 };
 pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,

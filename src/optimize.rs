@@ -7,10 +7,12 @@
 //! single groups, each search runs from its first round to its last on one thread.
 
 mod choose;
+mod exact;
 mod grid;
 mod lockstep;
 mod minimize;
 mod observe;
+mod polish;
 mod scores;
 
 use std::time::{Duration, Instant};
@@ -19,13 +21,16 @@ use crate::batch::MAX_MOVE;
 use crate::direct::{Bounds, Direct, DirectOptions, StopReason};
 use crate::error::Error;
 use crate::evaluate::Evaluate;
+use crate::exact::ExactOptions;
 use crate::groups::{Groups, Sharing};
 use crate::profit::{ExitRule, Multipliers};
 
 use choose::choose;
+use exact::{ExactBox, ExactTask, exact_search, upper_bounds};
 use grid::{Grid, grid_search};
 use lockstep::direct_search;
 use observe::{Clock, Report};
+use polish::{MAX_POLISH, polish};
 use scores::Scores;
 
 pub use lockstep::Points;
@@ -46,6 +51,9 @@ pub enum Method {
         /// Values of `low`.
         low: usize,
     },
+    /// The exact optimum of the box, with proof: see [`exact()`](crate::exact()). The box is that
+    /// of the bounds rounded to f32, which holds every pair that the other methods can score.
+    Exact(ExactOptions),
 }
 
 /// Which exit rule a group ends with.
@@ -80,6 +88,13 @@ pub struct OptimizeOptions {
     pub high_bounds: (f64, f64),
     /// Ends of the interval of `low`, return units; ±0.03 by default.
     pub low_bounds: (f64, f64),
+    /// DIRECT only: snap the best pair to gates at the end. The `polish` gates nearest to it per
+    /// axis are combined and scored, which comes on top of the budget; 0 (the default): none, at
+    /// most 64.
+    pub polish: usize,
+    /// Compute the exact optimum of each group, too, so that [`GroupOutcome::quality`] is known.
+    /// Off by default.
+    pub quality: bool,
     /// Wall clock after which no further round starts. None by default, since a result that
     /// depends on the clock is not reproducible.
     pub time_limit: Option<Duration>,
@@ -93,6 +108,8 @@ impl Default for OptimizeOptions {
             exit_rule: ExitChoice::Fixed(ExitRule::Intraday),
             high_bounds: (-0.03, 0.03),
             low_bounds: (-0.03, 0.03),
+            polish: 0,
+            quality: false,
             time_limit: None,
         }
     }
@@ -109,17 +126,50 @@ pub struct GroupOutcome {
     pub multipliers: Multipliers,
     /// The exit rule that was kept.
     pub exit_rule: ExitRule,
-    /// Mean profit of its simulations with the above: f64, gates in f32.
+    /// Mean profit of its simulations with the above: [`exact_profit`](crate::exact_profit), to
+    /// the bit.
     pub profit: f64,
     /// Mean profit of its simulations with multipliers (0, 0), under the better of the exit rules
     /// that were tried. Never above `profit`.
     pub baseline: f64,
-    /// Candidates scored.
+    /// Candidates scored; none by the exact method.
     pub evaluations: u64,
     /// Iterations of the search; of both when two exit rules were tried.
     pub iterations: u64,
     /// Why the search of the kept exit rule ended.
     pub stop: StopReason,
+    /// The best under the exit rule that was not kept, when both were tried.
+    pub other_rule: Option<RuleOutcome>,
+    /// What the profit of no pair in the bounds exceeds, under any rule that was tried:
+    /// [`Method::Exact`], and every method with [`OptimizeOptions::quality`]. Equal to the exact
+    /// optimum when that is proved.
+    pub upper_bound: Option<f64>,
+    /// Work of the exact method, in the unit of [`Exact::work`](crate::Exact::work).
+    pub work: u64,
+}
+
+impl GroupOutcome {
+    /// `(profit - baseline) / (exact optimum - baseline)`: the share of the attainable improvement
+    /// that was found. 1 where nothing is attainable; `None` when the optimum is not known.
+    pub fn quality(&self) -> Option<f64> {
+        let attainable = self.upper_bound? - self.baseline;
+        Some(if attainable > 0.0 {
+            (self.profit - self.baseline) / attainable
+        } else {
+            1.0
+        })
+    }
+}
+
+/// The best of a group under one exit rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RuleOutcome {
+    /// The rule.
+    pub exit_rule: ExitRule,
+    /// The pair.
+    pub multipliers: Multipliers,
+    /// Mean profit of the group's simulations.
+    pub profit: f64,
 }
 
 /// What became of a batch.
@@ -127,7 +177,8 @@ pub struct GroupOutcome {
 pub struct Outcome {
     /// One entry per group.
     pub groups: Vec<GroupOutcome>,
-    /// Profit of each simulation with its group's multipliers and exit rule, `[S]`.
+    /// Profit of each simulation with its group's multipliers and exit rule, `[S]`, in the fixed
+    /// point of its group.
     pub profits: Vec<f64>,
     /// Which simulations make up which group.
     pub membership: Groups,
@@ -169,6 +220,9 @@ pub fn optimize<E: Evaluate + ?Sized>(
     };
     let groups = Groups::new(&options.sharing, evaluator.batch().len())?;
     let bounds = multiplier_bounds(options)?;
+    if options.polish > MAX_POLISH {
+        return Err(Error::option("polish", options.polish, "at most 64"));
+    }
     let rules = options.exit_rule.rules();
     let threads = evaluator.threads();
     let mut report = Report {
@@ -178,25 +232,55 @@ pub fn optimize<E: Evaluate + ?Sized>(
     };
     let mut scores = Scores::new(evaluator, &groups, rules);
     let watched = report.observer.watches() || options.time_limit.is_some();
-    let search = match &options.method {
+    let exact_box = ExactBox::new(&bounds);
+    let mut search = match &options.method {
         Method::Direct(direct) => {
-            let template = Direct::new(bounds, *direct)?;
+            let template = Direct::new(bounds.clone(), *direct)?;
             direct_search(template, &mut scores, &threads, clock, watched, &mut report)?
+        }
+        Method::Exact(exact) => {
+            let task = ExactTask::new(&scores, exact_box, *exact);
+            exact_search(&task, &threads, clock, watched, &mut report)?
         }
         Method::Grid { high, low } => {
             let grid = Grid::new(&bounds, *high, *low)?;
             grid_search(&grid, &mut scores, clock, &mut report)?
         }
     };
+    if let Method::Direct(_) = options.method
+        && options.polish > 0
+    {
+        polish(&mut scores, &bounds, options.polish, &threads, &mut search)?;
+    }
+    let bounds_of_groups = match (&options.method, options.quality) {
+        (Method::Exact(_), _) => Some(upper_bounds(&search, groups.len())),
+        (_, true) => {
+            let task = ExactTask::new(&scores, exact_box, ExactOptions::default());
+            let mut unwatched = Report {
+                observer: &mut (),
+                groups: groups.len(),
+                rules: Some(rules),
+            };
+            let exact = exact_search(&task, &threads, clock, false, &mut unwatched)?;
+            Some(upper_bounds(&exact, groups.len()))
+        }
+        _ => None,
+    };
+
     let bar_candidates = scores.bar_candidates;
-    let choice = choose(evaluator, &groups, rules, &search.found);
-    let outcomes = choice.groups.into_iter().enumerate();
-    let outcomes = outcomes.map(|(group, chosen)| {
+    let mut profits = vec![0.0; groups.simulations()];
+    let chosen = choose(evaluator, &groups, rules, &search.found);
+    let outcomes = chosen.into_iter().enumerate().map(|(group, chosen)| {
         let of_rule = |rule: usize| &search.found[rule * groups.len() + group];
         let of_rules = || (0..rules.len()).map(of_rule);
+        let members = groups.members(group);
+        for (&simulation, profit) in members.iter().zip(&chosen.profits) {
+            profits[simulation as usize] = *profit;
+        }
+        let other = (0..rules.len()).find(|&rule| rule != chosen.rule);
         GroupOutcome {
             name: groups.name(group).map(str::to_owned),
-            simulations: groups.members(group).len(),
+            simulations: members.len(),
             multipliers: chosen.multipliers,
             exit_rule: rules[chosen.rule],
             profit: chosen.profit,
@@ -204,15 +288,25 @@ pub fn optimize<E: Evaluate + ?Sized>(
             evaluations: of_rules().map(|found| found.evaluations).sum(),
             iterations: of_rules().map(|found| found.iterations).sum(),
             stop: of_rule(chosen.rule).stop,
+            other_rule: other.map(|rule| RuleOutcome {
+                exit_rule: rules[rule],
+                multipliers: chosen.of_rules[rule].0,
+                profit: chosen.of_rules[rule].1,
+            }),
+            // The baseline may lie outside the bounds.
+            upper_bound: bounds_of_groups
+                .as_ref()
+                .and_then(|bounds| Some(bounds[group]?.max(chosen.profit))),
+            work: of_rules().map(|found| found.work).sum(),
         }
     });
     Ok(Outcome {
         groups: outcomes.collect(),
-        profits: choice.profits,
         rounds: search.rounds,
         evaluations: search.found.iter().map(|found| found.evaluations).sum(),
         bar_candidates,
         wall_time: clock.start.elapsed(),
+        profits,
         membership: groups,
     })
 }
@@ -232,6 +326,10 @@ struct Found {
     evaluations: u64,
     iterations: u64,
     stop: StopReason,
+    /// What no value of the search's box is below, negated: the exact method only.
+    upper_bound: Option<f64>,
+    /// Work of the exact method.
+    work: u64,
 }
 
 /// The pair that a point `[high, low]` stands for, rounded once.

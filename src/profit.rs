@@ -99,6 +99,26 @@ pub struct Bar {
     pub low_pred: f32,
 }
 
+impl Bar {
+    /// Whether a long leg's high gate (the exit) and low gate (the entry) hold, on f32 sums.
+    #[inline]
+    pub(crate) fn long_gates(&self, at: Multipliers) -> (bool, bool) {
+        (
+            high_level(self, at.high) <= self.high,
+            low_level(self, at.low) > self.low,
+        )
+    }
+
+    /// Whether a short leg's high gate (the entry) and low gate (the exit) hold, on f32 sums.
+    #[inline]
+    pub(crate) fn short_gates(&self, at: Multipliers) -> (bool, bool) {
+        (
+            high_level(self, at.high) < self.high,
+            low_level(self, at.low) >= self.low,
+        )
+    }
+}
+
 /// Which of the four comparisons of a bar hold.
 struct Gates {
     long_entry: bool,
@@ -149,11 +169,13 @@ pub fn profit(
     fee: f64,
     exit_rule: ExitRule,
 ) -> f64 {
+    let (long_exit, long_entry) = bar.long_gates(multipliers);
+    let (short_entry, short_exit) = bar.short_gates(multipliers);
     let gates = Gates {
-        long_entry: low_level(bar, multipliers.low) > bar.low,
-        long_exit: high_level(bar, multipliers.high) <= bar.high,
-        short_entry: high_level(bar, multipliers.high) < bar.high,
-        short_exit: low_level(bar, multipliers.low) >= bar.low,
+        long_entry,
+        long_exit,
+        short_entry,
+        short_exit,
     };
     let levels = levels_f64(bar, f64::from(multipliers.high), f64::from(multipliers.low));
     formula(bar, position, levels, &gates, fee, exit_rule)

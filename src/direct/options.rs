@@ -338,8 +338,11 @@ pub enum StopReason {
     NoProgress,
     /// The observer cancelled.
     Cancelled,
-    /// A method that scores a fixed list, such as a grid, has scored all of it.
+    /// The method has done all there is to do: a grid has scored all its pairs, the exact optimum
+    /// is proved.
     Complete,
+    /// The exact method reached its cap of work; its upper bound is proved, its result is not.
+    WorkCap,
     /// [`Selection::ScipyCompat`] only: scipy's store of rectangles is full (status -4).
     Slots,
     /// [`Selection::ScipyCompat`] only: scipy's table of levels or its list of candidates is
@@ -358,7 +361,11 @@ impl StopReason {
             Self::SideLength => Some(5),
             Self::Slots => Some(-4),
             Self::Levels => Some(-6),
-            Self::TimeLimit | Self::NoProgress | Self::Cancelled | Self::Complete => None,
+            Self::TimeLimit
+            | Self::NoProgress
+            | Self::Cancelled
+            | Self::Complete
+            | Self::WorkCap => None,
         }
     }
 }
@@ -374,7 +381,8 @@ impl fmt::Display for StopReason {
             Self::TimeLimit => "the time limit is reached",
             Self::NoProgress => "all rectangles are as small as numbers can tell apart",
             Self::Cancelled => "cancelled by the observer",
-            Self::Complete => "every candidate is scored",
+            Self::Complete => "complete",
+            Self::WorkCap => "the cap of work is reached",
             Self::Slots => "scipy's store of rectangles is full",
             Self::Levels => "scipy's table of levels or candidates is full",
         })

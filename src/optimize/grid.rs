@@ -115,6 +115,8 @@ pub(super) fn grid_search<E: Evaluate + ?Sized>(
         evaluations: done[search / groups] as u64,
         iterations: rounds,
         stop: stop.unwrap_or(StopReason::Complete),
+        upper_bound: None,
+        work: 0,
     });
     Ok(Search {
         found: found.collect(),

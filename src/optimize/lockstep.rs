@@ -55,6 +55,8 @@ impl Found {
             evaluations: search.evaluations() as u64,
             iterations: search.iterations() as u64,
             stop: search.stop().unwrap_or(StopReason::Cancelled),
+            upper_bound: None,
+            work: 0,
         }
     }
 }

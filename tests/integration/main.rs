@@ -14,5 +14,6 @@ mod golden_direct;
 mod golden_profit;
 mod optimize;
 mod profit;
+mod quality;
 mod settings;
 mod support;

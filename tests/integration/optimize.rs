@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use trisect::{
     Batch, Bounds, Candidates, Direct, DirectOptions, Error, Evaluate, EvaluateOptions, Evaluator,
     ExitChoice, ExitRule, Groups, Method, Multipliers, OptimizeOptions, Outcome, Progress,
-    Selection, Sharing, SizeMeasure, StopReason, minimize, minimize_groups, optimize,
+    Selection, Sharing, SizeMeasure, StopReason, exact_profit, minimize, minimize_groups, optimize,
 };
 
 use crate::support::{KINDS, Kind, Rng, ragged};
@@ -57,15 +57,8 @@ fn an_outcome_adds_up() {
     for (g, group) in outcome.groups.iter().enumerate() {
         let members = outcome.membership.members(g);
         assert_eq!(group.simulations, members.len());
-        let mean = |pair: Multipliers, rule| {
-            let of = |&s: &u32| {
-                batch
-                    .simulation(s as usize)
-                    .unwrap()
-                    .profit(pair, FEE, rule)
-            };
-            members.iter().map(of).sum::<f64>() / members.len() as f64
-        };
+        let mean =
+            |pair: Multipliers, rule| exact_profit(&batch, members, FEE, rule, pair).unwrap();
         assert_eq!(group.profit, mean(group.multipliers, group.exit_rule));
         let baselines =
             [ExitRule::Intraday, ExitRule::AtClose].map(|rule| mean(Multipliers::BASELINE, rule));
@@ -80,7 +73,7 @@ fn an_outcome_adds_up() {
         for &s in members {
             let simulation = batch.simulation(s as usize).unwrap();
             let profit = simulation.profit(group.multipliers, FEE, group.exit_rule);
-            assert_eq!(outcome.profits[s as usize], profit);
+            assert_abs_diff_eq!(outcome.profits[s as usize], profit, epsilon = 1e-12);
         }
     }
     let evaluations: u64 = outcome.groups.iter().map(|group| group.evaluations).sum();
@@ -168,10 +161,7 @@ fn a_grid_finds_the_best_of_its_pairs() {
     options.low_bounds = (-0.02, 0.0);
     let outcome = run(&batch, &options, 1);
     for (s, group) in outcome.groups.iter().enumerate() {
-        let at = |pair| {
-            let simulation = batch.simulation(s).unwrap();
-            simulation.profit(pair, FEE, ExitRule::Intraday)
-        };
+        let at = |pair| exact_profit(&batch, &[s as u32], FEE, ExitRule::Intraday, pair).unwrap();
         let middle = Multipliers::new(0.015, -0.01);
         assert_eq!(group.profit, at(middle).max(at(Multipliers::BASELINE)));
         assert_eq!(group.evaluations, 1);
