@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use lexopt::{Arg, Parser, ValueExt};
 use trisect::{
-    CRYPTO_FEE, Device, DirectOptions, EQUITY_FEE, EvaluateOptions, ExitChoice, Method,
-    OptimizeOptions, Settings, Sharing,
+    CRYPTO_FEE, Device, DirectOptions, EQUITY_FEE, EvaluateOptions, ExactOptions, ExitChoice,
+    Method, OptimizeOptions, Settings, Sharing,
 };
 
 pub const HELP: &str = "\
@@ -19,9 +19,11 @@ backtest [SYMBOL [SIMULATIONS [THREADS]]] [options]
   --bars N         bars per simulation (default 120)
   --sharing WHO    all: one pair of multipliers per symbol (default); simulation: one each;
                    chunks:N: one for N consecutive simulations
-  --method HOW     direct (default) or grid:HIGHxLOW, such as grid:61x61
+  --method HOW     direct (default), grid:HIGHxLOW such as grid:61x61, or exact: the proved optimum
   --budget N       evaluations per search: production (500, default), fast (100), or a number
   --fee RATE       per entered leg: equity (0.0000278, default), crypto (0.008), or a fraction
+  --polish N       combine the N gates nearest to what DIRECT found, per axis (default 0)
+  --quality        compute the exact optimum, too: the share of the attainable that was found
   --both-exits     try exits at the predicted level and at the close, keep the better
   --json FILE      write everything there, too
   --help           this text
@@ -93,6 +95,10 @@ pub fn parse(
             Arg::Long("method") => method = Some(text(&mut parser)?),
             Arg::Long("budget") => budget = Some(text(&mut parser)?),
             Arg::Long("fee") => result.evaluate.fee = fee(&text(&mut parser)?)?,
+            Arg::Long("polish") => {
+                result.optimize.polish = count("--polish", &text(&mut parser)?)?;
+            }
+            Arg::Long("quality") => result.optimize.quality = true,
             Arg::Long("both-exits") => result.optimize.exit_rule = ExitChoice::Both,
             Arg::Long("help") | Arg::Short('h') => return Ok(Parsed::Help),
             other => return Err(format!("{}; see --help", other.unexpected())),
@@ -104,8 +110,12 @@ pub fn parse(
             result.optimize.method = Method::Direct(direct(&text)?);
         }
         (Some(text), None) => {
-            result.optimize.method = grid(text)
-                .ok_or_else(|| format!("--method {text}: must be direct or grid:HIGHxLOW"))?;
+            result.optimize.method = match text {
+                "exact" => Method::Exact(ExactOptions::default()),
+                _ => grid(text).ok_or_else(|| {
+                    format!("--method {text}: must be direct, exact or grid:HIGHxLOW")
+                })?,
+            };
         }
         (Some(text), Some(_)) => {
             return Err(format!("--budget: a search of --method {text} has none"));
@@ -199,7 +209,9 @@ mod tests {
     #[test]
     fn every_option_reaches_its_place() {
         let line = "--csv a.csv --bars 30 --sharing chunks:4 --budget 77 --fee crypto \
-                    --both-exits --json out.json";
+                    --polish N       combine the N gates nearest to what DIRECT found, per axis (default 0)
+  --quality        compute the exact optimum, too: the share of the attainable that was found
+  --both-exits --json out.json";
         let arguments = read(line, &Settings::default()).unwrap();
         assert_eq!(arguments.csv, Path::new("a.csv"));
         assert_eq!(arguments.bars, 30);

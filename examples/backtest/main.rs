@@ -63,8 +63,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         arguments.simulations, arguments.bars
     );
     println!(
-        "{:<8} {:>16} {:>16} {:>9} {:>9} {:>9} {:>7} {:>9}  stopped because",
-        "symbol", "high", "low", "exit", "baseline", "profit", "scored", "ms"
+        "{:<8} {:>16} {:>16} {:>9} {:>9} {:>9} {:>8} {:>7} {:>9}  stopped because",
+        "symbol", "high", "low", "exit", "baseline", "profit", "quality", "scored", "ms"
     );
     let mut reports = Vec::new();
     for prices in wanted {
@@ -179,6 +179,8 @@ fn group_report(group: &GroupOutcome) -> serde_json::Value {
         "evaluations": group.evaluations,
         "iterations": group.iterations,
         "stop": group.stop.to_string(),
+        "upper_bound": group.upper_bound,
+        "quality": group.quality(),
     })
 }
 
@@ -200,11 +202,12 @@ fn print_row(symbol: &str, outcome: &Outcome) {
         _ => "mixed",
     };
     println!(
-        "{symbol:<8} {:>16} {:>16} {exit:>9} {:>9.5} {:>9.5} {:>7} {:>9.2}  {}",
+        "{symbol:<8} {:>16} {:>16} {exit:>9} {:>9.5} {:>9.5} {:>8} {:>7} {:>9.2}  {}",
         spread(groups, |group| group.multipliers.high),
         spread(groups, |group| group.multipliers.low),
         mean(|group| group.baseline),
         mean(|group| group.profit),
+        quality(groups),
         outcome.evaluations,
         outcome.wall_time.as_secs_f64() * 1e3,
         stops(groups),
@@ -221,6 +224,15 @@ fn spread(groups: &[GroupOutcome], value: impl Fn(&GroupOutcome) -> f32) -> Stri
     } else {
         format!("{least:+.4}..{greatest:+.4}")
     }
+}
+
+/// Mean share of the attainable improvement that was found, where it is known.
+fn quality(groups: &[GroupOutcome]) -> String {
+    let known: Option<Vec<f64>> = groups.iter().map(GroupOutcome::quality).collect();
+    known.map_or_else(
+        || "-".to_owned(),
+        |known| format!("{:.4}", known.iter().sum::<f64>() / known.len() as f64),
+    )
 }
 
 /// Why the searches stopped, with counts when there are several.
