@@ -32,6 +32,7 @@
 
 mod best;
 mod fixed;
+mod kinetic;
 mod lattice;
 mod radix;
 mod ranks;
@@ -288,13 +289,15 @@ impl ExactSolver {
         self.ranks
             .build(&self.long, &self.short, &base, grid, bounds);
         let legs = (self.long.len() + self.short.len()) as u64;
-        let cap = match options.on_cap {
-            OnCap::Prove => u64::MAX,
-            OnCap::Gap => options.work_cap.unwrap_or(64 * legs + 1_000_000),
-        };
-        let searched = self
+        let cap = options.work_cap.unwrap_or(64 * legs + 1_000_000);
+        let mut searched = self
             .search
             .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
+        if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
+            let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), &mut best);
+            searched.open = more.open;
+            searched.work += more.work;
+        }
         Found {
             value: best.value,
             at: best.at,

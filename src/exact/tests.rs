@@ -2,6 +2,7 @@
 
 use super::best::Best;
 use super::fixed::{Entered, Grid, Item, Statistics};
+use super::kinetic;
 use super::lattice::exhaustive;
 use super::ranks::{Box2, Ranks};
 use super::search::Search;
@@ -132,13 +133,13 @@ fn assert_same(case: usize, what: &str, fast: &Best, slow: &Best) {
 }
 
 #[test]
-fn sweep_and_branch_and_bound_find_the_cell_of_the_enumeration() {
+fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
     let mut rng = Rng(5);
     let mut ranks = Ranks::default();
     for case in 0..400 {
         let bounds = draw_box(&mut rng);
         let fee = [0.0, 1.0 / 512.0, 0.001, 0.02][rng.below(4) as usize];
-        let legs = 1 + rng.below(60);
+        let legs = 1 + rng.below(80);
         let group = Group::draw(&mut rng, legs, fee, &bounds);
         let grid = Grid::new(&group.statistics, fee);
         let base = Entered::default();
@@ -154,6 +155,10 @@ fn sweep_and_branch_and_bound_find_the_cell_of_the_enumeration() {
             assert_eq!(searched.open, None);
             assert_same(case, &format!("leaves of {leaf_cells}"), &best, &slow);
         }
+        let mut best = Best::none();
+        let swept = kinetic::run(&ranks, &grid, &bounds, u64::MAX, &mut best);
+        assert_eq!(swept.open, None);
+        assert_same(case, "kinetic tree", &best, &slow);
         let mut best = Best::none();
         let arch = pulp::Arch::Scalar;
         Search::default().run(arch, &ranks, &grid, &bounds, u64::MAX, &mut best);
