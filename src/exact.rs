@@ -32,6 +32,7 @@
 
 mod best;
 mod fixed;
+mod kinetic;
 mod lattice;
 mod radix;
 mod ranks;
@@ -39,6 +40,7 @@ pub(crate) mod report;
 mod search;
 #[cfg(test)]
 mod tests;
+mod zoom;
 
 use crate::batch::{Batch, MAX_MOVE};
 use crate::error::Error;
@@ -48,6 +50,10 @@ use best::{Best, nearest_in_cell};
 use fixed::{Entered, Grid, Item, Statistics};
 use ranks::{Box2, Ranks};
 use search::Search;
+use zoom::Zoom;
+
+/// Fewest legs that are zoomed. Measured.
+const ZOOM_LEGS: usize = 3000;
 
 /// What to do when the search has done its share of work and has no proof yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -182,6 +188,7 @@ pub struct ExactSolver {
     short: Vec<Item>,
     ranks: Ranks,
     search: Search,
+    zoom: Zoom,
 }
 
 impl ExactSolver {
@@ -267,18 +274,31 @@ impl ExactSolver {
     }
 
     fn intraday(&mut self, grid: &Grid, bounds: &Box2, options: &ExactOptions) -> Found {
-        let base = Entered::default();
+        let mut base = Entered::default();
+        let mut best = Best::none();
+        let mut bounds = *bounds;
+        let mut legs = self.long.iter().chain(&self.short);
+        if self.long.len() + self.short.len() >= ZOOM_LEGS
+            && !legs.any(|item| item.capped(bounds.high.1))
+        {
+            let legs = (&mut self.long, &mut self.short);
+            let floor = &mut best.floor;
+            self.zoom
+                .run(legs, grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
+        }
+        let bounds = &bounds;
         self.ranks
             .build(&self.long, &self.short, &base, grid, bounds);
-        let mut best = Best::none();
         let legs = (self.long.len() + self.short.len()) as u64;
-        let cap = match options.on_cap {
-            OnCap::Prove => u64::MAX,
-            OnCap::Gap => options.work_cap.unwrap_or(64 * legs + 1_000_000),
-        };
-        let searched = self
+        let cap = options.work_cap.unwrap_or(64 * legs + 1_000_000);
+        let mut searched = self
             .search
             .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
+        if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
+            let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), &mut best);
+            searched.open = more.open;
+            searched.work += more.work;
+        }
         Found {
             value: best.value,
             at: best.at,

@@ -155,6 +155,12 @@ impl Grid {
         nearest(self.fee * entered)
     }
 
+    /// The fee per unit of weight, in units and not rounded.
+    #[inline]
+    pub(super) fn fee_rate(&self) -> f64 {
+        self.fee
+    }
+
     /// A multiplier, ready for exact products.
     #[inline]
     pub(super) fn factor(&self, multiplier: f32) -> Factor {

@@ -260,7 +260,7 @@ impl Sweep {
 }
 
 /// Offers the cells of row `k`, columns `j0..j1`; `sums`: the events of `(j1 - 1, k)`.
-fn row_exact(
+pub(super) fn row_exact(
     ranks: &Ranks,
     grid: &Grid,
     bounds: &Box2,

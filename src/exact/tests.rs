@@ -2,9 +2,11 @@
 
 use super::best::Best;
 use super::fixed::{Entered, Grid, Item, Statistics};
+use super::kinetic;
 use super::lattice::exhaustive;
 use super::ranks::{Box2, Ranks};
 use super::search::Search;
+use super::zoom::Zoom;
 use crate::profit::{Bar, Side};
 
 /// SplitMix64.
@@ -131,13 +133,13 @@ fn assert_same(case: usize, what: &str, fast: &Best, slow: &Best) {
 }
 
 #[test]
-fn sweep_and_branch_and_bound_find_the_cell_of_the_enumeration() {
+fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
     let mut rng = Rng(5);
     let mut ranks = Ranks::default();
     for case in 0..400 {
         let bounds = draw_box(&mut rng);
         let fee = [0.0, 1.0 / 512.0, 0.001, 0.02][rng.below(4) as usize];
-        let legs = 1 + rng.below(60);
+        let legs = 1 + rng.below(80);
         let group = Group::draw(&mut rng, legs, fee, &bounds);
         let grid = Grid::new(&group.statistics, fee);
         let base = Entered::default();
@@ -154,8 +156,52 @@ fn sweep_and_branch_and_bound_find_the_cell_of_the_enumeration() {
             assert_same(case, &format!("leaves of {leaf_cells}"), &best, &slow);
         }
         let mut best = Best::none();
+        let swept = kinetic::run(&ranks, &grid, &bounds, u64::MAX, &mut best);
+        assert_eq!(swept.open, None);
+        assert_same(case, "kinetic tree", &best, &slow);
+        let mut best = Best::none();
         let arch = pulp::Arch::Scalar;
         Search::default().run(arch, &ranks, &grid, &bounds, u64::MAX, &mut best);
         assert_same(case, "without vectors", &best, &slow);
     }
+}
+
+#[test]
+fn the_zoom_keeps_the_cell_of_the_enumeration() {
+    let mut rng = Rng(6);
+    let (mut whole, mut part) = (Ranks::default(), Ranks::default());
+    let mut zoom = Zoom::default();
+    let (mut zoomed, mut dropped) = (0, 0);
+    for case in 0..600 {
+        let bounds = draw_box(&mut rng);
+        let fee = [0.0, 1.0 / 512.0, 0.001, 0.02][rng.below(4) as usize];
+        let legs = 1 + rng.below(120);
+        let mut group = Group::draw(&mut rng, legs, fee, &bounds);
+        let mut all = group.long.iter().chain(&group.short);
+        if all.any(|item| item.capped(bounds.high.1)) {
+            continue;
+        }
+        let grid = Grid::new(&group.statistics, fee);
+        let mut base = Entered::default();
+        whole.build(&group.long, &group.short, &base, &grid, &bounds);
+        let slow = exhaustive(&whole, &grid, &bounds);
+
+        let mut inner = bounds;
+        let mut floor = f64::NEG_INFINITY;
+        let before = group.long.len() + group.short.len();
+        let pair = (&mut group.long, &mut group.short);
+        zoom.run(pair, &grid, &mut inner, &mut base, &mut floor, 2);
+        assert!(
+            floor <= slow.value as f64,
+            "case {case}: the floor is too high"
+        );
+        part.build(&group.long, &group.short, &base, &grid, &inner);
+        assert_same(case, "zoomed", &exhaustive(&part, &grid, &inner), &slow);
+        zoomed += usize::from(inner != bounds);
+        dropped += before - group.long.len() - group.short.len();
+    }
+    assert!(
+        zoomed > 100 && dropped > 1000,
+        "{zoomed} zoomed, {dropped} dropped"
+    );
 }
