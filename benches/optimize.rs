@@ -4,7 +4,8 @@ mod synthetic;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use trisect::{
-    DirectOptions, EvaluateOptions, Evaluator, Method, OptimizeOptions, Sharing, optimize,
+    DirectOptions, EvaluateOptions, Evaluator, ExactOptions, Method, OptimizeOptions, Sharing,
+    optimize,
 };
 
 const SIMULATIONS: usize = 1000;
@@ -20,6 +21,7 @@ fn searches(criterion: &mut Criterion) {
         ("production", Method::Direct(DirectOptions::production())),
         ("fast", Method::Direct(DirectOptions::fast())),
         ("grid-22x22", Method::Grid { high: 22, low: 22 }),
+        ("exact", Method::Exact(ExactOptions::default())),
     ];
     let mut group = criterion.benchmark_group("optimize");
     // A thousand simulations an iteration: microseconds per iteration are nanoseconds for one.

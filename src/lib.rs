@@ -4,7 +4,8 @@
 //! A strategy enters and exits at a predicted high and a predicted low. Two small numbers, the
 //! [`Multipliers`], are **added** to those predictions and decide most of the profit. This crate
 //! scores all simulations of a [`Batch`] under all candidates ([`Evaluator`]) and searches for the
-//! best pair per group of simulations with DIRECT ([`optimize()`]).
+//! best pair per group of simulations with DIRECT ([`optimize()`]); or it finds the exact optimum
+//! over all pairs of f32, with proof ([`exact()`]).
 //!
 //! ```
 //! use trisect::{Batch, Evaluator, Fields, Multipliers, OptimizeOptions, Weights, optimize};
@@ -40,6 +41,7 @@
 //! | profit | sum over a simulation's legs; of a group, the mean over its simulations |
 //! | exit rule | take profit at the predicted level when touched, or always exit at the close |
 //! | baseline | multipliers (0, 0): the forecasts as they are |
+//! | quality | (profit - baseline) / (exact optimum - baseline): the share of the attainable that was found |
 //!
 //! # Guarantees
 //!
@@ -48,8 +50,9 @@
 //!   without contraction, ties broken by a stated rule. So the same batch and options give the
 //!   same evaluations and the same result, for any number of threads, on any instruction set, and
 //!   for a group alone or among others.
-//! * **Gates** are decided on f32 sums everywhere. Reported profits are recomputed in f64 with
-//!   these gates ([`profit()`]).
+//! * **Gates** are decided on f32 sums everywhere. Reported profits are sums of what
+//!   [`profit()`] gives, in a fixed point that does not depend on any order ([`exact_profit()`]).
+//! * **The exact optimum** is one: no pair in the box has a higher reported profit, to the bit.
 //! * **Cost.** One evaluation reads 24 bytes per leg. A search of n evaluations does O(n log n)
 //!   bookkeeping.
 //! * **Errors.** Everything is checked before any work starts. Public functions do not panic.

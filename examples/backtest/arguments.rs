@@ -209,9 +209,7 @@ mod tests {
     #[test]
     fn every_option_reaches_its_place() {
         let line = "--csv a.csv --bars 30 --sharing chunks:4 --budget 77 --fee crypto \
-                    --polish N       combine the N gates nearest to what DIRECT found, per axis (default 0)
-  --quality        compute the exact optimum, too: the share of the attainable that was found
-  --both-exits --json out.json";
+                    --both-exits --json out.json";
         let arguments = read(line, &Settings::default()).unwrap();
         assert_eq!(arguments.csv, Path::new("a.csv"));
         assert_eq!(arguments.bars, 30);

@@ -186,23 +186,34 @@ fn where_nothing_is_attainable_the_quality_is_one() {
 
 #[test]
 fn a_capped_search_says_so_and_bounds_what_it_missed() {
-    let batch = ragged(&mut Rng::new(6), Kind::Skilled, 40, 300);
-    let capped = Method::Exact(ExactOptions {
-        work_cap: Some(1),
-        on_cap: OnCap::Gap,
-        ..ExactOptions::default()
-    });
-    let mut options = with(Sharing::All, capped);
-    options.exit_rule = ExitChoice::Fixed(ExitRule::Intraday);
-    let capped = run(&batch, &options, 1);
-    options.method = exact();
-    let proved = run(&batch, &options, 1);
-    let (capped, proved) = (&capped.groups[0], &proved.groups[0]);
-    assert_eq!(capped.stop, StopReason::WorkCap);
-    assert!(capped.profit <= proved.profit);
-    assert!(capped.upper_bound.unwrap() >= proved.profit);
-    assert!(capped.quality().unwrap() <= 1.0);
-    assert_eq!(proved.upper_bound, Some(proved.profit));
+    let mut open = 0;
+    for kind in KINDS {
+        let batch = ragged(&mut Rng::new(6), kind, 150, 600);
+        let mut options = with(Sharing::All, exact());
+        options.exit_rule = ExitChoice::Fixed(ExitRule::Intraday);
+        let proved = &run(&batch, &options, 1).groups[0];
+        assert_eq!(proved.upper_bound, Some(proved.profit));
+        for cap in [1, 10_000, 40_000, 60_000, 100_000, 200_000, 1_000_000] {
+            options.method = Method::Exact(ExactOptions {
+                work_cap: Some(cap),
+                on_cap: OnCap::Gap,
+                ..ExactOptions::default()
+            });
+            let capped = &run(&batch, &options, 1).groups[0];
+            let bound = capped.upper_bound.unwrap();
+            assert!(capped.profit <= proved.profit && proved.profit <= bound);
+            assert!(capped.quality().unwrap() <= 1.0);
+            let expected = if bound > capped.profit {
+                StopReason::WorkCap
+            } else {
+                StopReason::Complete
+            };
+            assert_eq!(capped.stop, expected);
+            println!("{kind:?} {cap} {} {bound} {}", capped.profit, capped.work);
+            open += usize::from(expected == StopReason::WorkCap);
+        }
+    }
+    assert!(open > 0, "no cap was met");
 }
 
 #[test]
