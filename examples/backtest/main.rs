@@ -15,11 +15,11 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use trisect::{
-    Batch, Evaluator, ExitRule, Fields, GroupOutcome, Outcome, Progress, Settings, Weights,
-    optimize,
+    Batch, Evaluator, ExitRule, Fields, GroupOutcome, Observer, Outcome, Progress, Settings,
+    Weights, optimize,
 };
 
 use arguments::{Arguments, Parsed};
@@ -143,14 +143,7 @@ fn tune(prices: &Prices, arguments: &Arguments) -> Result<serde_json::Value, Box
 
     let mut evaluator = Evaluator::new(&batch, arguments.device, &arguments.evaluate)?;
     let mut bar = LateBar::new(&prices.symbol);
-    let outcome = optimize(
-        &mut evaluator,
-        &arguments.optimize,
-        |progress: &Progress<'_>| {
-            bar.show(progress);
-            ControlFlow::Continue(())
-        },
-    )?;
+    let outcome = optimize(&mut evaluator, &arguments.optimize, &mut bar)?;
     bar.finish();
     print_row(&prices.symbol, &outcome);
 
@@ -268,20 +261,31 @@ impl LateBar {
         }
     }
 
-    fn show(&mut self, progress: &Progress<'_>) {
-        let late = self.start.elapsed() > Duration::from_secs(1);
-        if self.bar.is_none() && late && stderr().is_terminal() {
-            self.bar = Some(ProgressBar::new(progress.groups as u64));
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position((progress.groups - progress.running) as u64);
-            bar.set_message(self.symbol.clone());
-        }
-    }
-
     fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Observer for &mut LateBar {
+    /// Without a terminal there is nobody to show a bar to, and the searches need not keep step.
+    fn watches(&self) -> bool {
+        stderr().is_terminal()
+    }
+
+    fn round(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        if self.bar.is_none() && self.start.elapsed() > Duration::from_secs(1) {
+            let bar = ProgressBar::new(progress.groups as u64);
+            // The default style has no place for the symbol.
+            let style = ProgressStyle::with_template("{msg} [{elapsed}] {wide_bar} {pos}/{len}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(self.symbol.clone());
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position((progress.groups - progress.running) as u64);
+        }
+        ControlFlow::Continue(())
     }
 }
