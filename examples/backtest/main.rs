@@ -277,13 +277,13 @@ impl Observer for &mut LateBar {
     fn round(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
         if self.bar.is_none() && self.start.elapsed() > Duration::from_secs(1) {
             let bar = ProgressBar::new(progress.groups as u64);
-            // The default style has no place for the symbol.
+            // The default style has no place for a message.
             let style = ProgressStyle::with_template("{msg} [{elapsed}] {wide_bar} {pos}/{len}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message(self.symbol.clone());
             self.bar = Some(bar);
         }
         if let Some(bar) = &self.bar {
+            bar.set_message(format!("{}, {} scored", self.symbol, progress.evaluations));
             bar.set_position((progress.groups - progress.running) as u64);
         }
         ControlFlow::Continue(())
