@@ -501,6 +501,11 @@ impl BatchBuilder {
                 });
             }
         }
+        if simulations > 0 && bars == 0 {
+            return Err(Error::EmptySimulation {
+                simulation: self.next_simulation(),
+            });
+        }
         let lengths = vec![bars; simulations];
         self.check_size(&lengths)?;
         // A view in standard layout is read in place; any other is copied once, row by row.

@@ -180,7 +180,7 @@ impl Candidates {
     pub fn total(&self, groups: usize) -> usize {
         match &self.offsets {
             Some(_) => self.pairs.len(),
-            None => self.pairs.len() * groups,
+            None => self.pairs.len().saturating_mul(groups),
         }
     }
 

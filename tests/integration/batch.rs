@@ -270,6 +270,22 @@ fn bad_inputs() -> Vec<(String, Error, String)> {
         "the batch has no simulation",
     );
 
+    // No memory holds a length for each of these rows.
+    let no_columns = Array2::<f32>::zeros((1 << 45, 0));
+    let no_columns = Batch::from_arrays(Fields {
+        close: no_columns.view(),
+        high: no_columns.view(),
+        low: no_columns.view(),
+        high_pred: no_columns.view(),
+        low_pred: no_columns.view(),
+        weights: Weights::EntryExit(no_columns.view()),
+    });
+    add(
+        "arrays without columns",
+        no_columns.unwrap_err(),
+        "simulation 0 has no bar",
+    );
+
     add(
         "chunks of 0",
         Groups::new(&Sharing::Chunks(0), 3).unwrap_err(),
@@ -480,7 +496,6 @@ fn every_bad_input_gets_its_own_error() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    println!("{} bad inputs", table.len());
 }
 
 #[test]
