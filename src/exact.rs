@@ -36,6 +36,7 @@ mod kinetic;
 mod lattice;
 mod radix;
 mod ranks;
+mod region;
 pub(crate) mod report;
 mod search;
 #[cfg(test)]
@@ -44,11 +45,13 @@ mod zoom;
 
 use crate::batch::{Batch, MAX_MOVE};
 use crate::error::Error;
-use crate::profit::{ExitRule, Multipliers, Side};
+use crate::profit::{Bar, ExitRule, Multipliers, Side};
 
 use best::{Best, nearest_in_cell};
 use fixed::{Entered, Grid, Item, Statistics};
-use ranks::{Box2, Ranks};
+pub use region::{FlatRegion, Robust, RobustOptions, flat_region, robust_optimum};
+
+use ranks::{Box2, Corner, Ranks};
 use search::Search;
 use zoom::Zoom;
 
@@ -246,28 +249,10 @@ impl ExactSolver {
     ) -> Result<Statistics, Error> {
         self.long.clear();
         self.short.clear();
-        let at_close = exit_rule == ExitRule::AtClose;
         let mut statistics = Statistics::default();
         fixed::for_each_position(batch, members, |bar, position| {
-            let Some((side, mut item)) = Item::new(bar, position) else {
-                return;
-            };
-            statistics.add(bar, item.weight, fee);
-            match side {
-                Side::Long if bounds.reaches_long(&item) => {
-                    if at_close {
-                        item.high_gate = f32::NEG_INFINITY;
-                    }
-                    self.long.push(item);
-                }
-                Side::Short if bounds.reaches_short(&item) => {
-                    if at_close {
-                        item.low_gate = f32::INFINITY;
-                    }
-                    self.short.push(item);
-                }
-                _ => {}
-            }
+            let legs = (&mut self.long, &mut self.short);
+            take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
         });
         let _ = options;
         Ok(statistics)
@@ -287,8 +272,14 @@ impl ExactSolver {
                 .run(legs, grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
         }
         let bounds = &bounds;
-        self.ranks
-            .build(&self.long, &self.short, &base, grid, bounds);
+        self.ranks.build(
+            &self.long,
+            &self.short,
+            &base,
+            grid,
+            bounds,
+            Corner::Greatest,
+        );
         let legs = (self.long.len() + self.short.len()) as u64;
         let cap = options.work_cap.unwrap_or(64 * legs + 1_000_000);
         let mut searched = self
@@ -302,11 +293,7 @@ impl ExactSolver {
         Found {
             value: best.value,
             at: best.at,
-            // Rounded up, and never below what was found.
-            upper_bound: match searched.open {
-                None => best.value,
-                Some(bound) => best.value.max(-fixed::floor(-bound)),
-            },
+            upper_bound: searched.bound(best.value),
             work: searched.work,
         }
     }
@@ -315,7 +302,14 @@ impl ExactSolver {
     fn at_close(&mut self, grid: &Grid, bounds: &Box2) -> Found {
         let base = Entered::default();
         let ranks = &mut self.ranks;
-        ranks.build(&self.long, &self.short, &base, grid, bounds);
+        ranks.build(
+            &self.long,
+            &self.short,
+            &base,
+            grid,
+            bounds,
+            Corner::Greatest,
+        );
         let (columns, rows) = ranks.shape();
         let flat_in_high = |j: usize| ranks.x_slope[j] == 0.0;
         let flat_in_low = |k: usize| ranks.y_slope[k] == 0.0;
@@ -348,6 +342,40 @@ impl ExactSolver {
             upper_bound: value,
             work: (columns + rows) as u64,
         }
+    }
+}
+
+/// Counts a leg in, and keeps it if it can be entered inside the box.
+#[inline(always)]
+fn take_leg(
+    bar: &Bar,
+    position: f32,
+    fee: f64,
+    exit_rule: ExitRule,
+    bounds: &Box2,
+    statistics: &mut Statistics,
+    (long, short): (&mut Vec<Item>, &mut Vec<Item>),
+) {
+    let Some((side, mut item)) = Item::new(bar, position) else {
+        return;
+    };
+    statistics.add(bar, item.weight, fee);
+    let at_close = exit_rule == ExitRule::AtClose;
+    match side {
+        Side::Long if bounds.reaches_long(&item) => {
+            if at_close {
+                // Takes no profit at the level.
+                item.high_gate = f32::NEG_INFINITY;
+            }
+            long.push(item);
+        }
+        Side::Short if bounds.reaches_short(&item) => {
+            if at_close {
+                item.low_gate = f32::INFINITY;
+            }
+            short.push(item);
+        }
+        _ => {}
     }
 }
 

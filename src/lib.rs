@@ -88,7 +88,10 @@ pub use error::Error;
 pub use evaluate::{
     Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Threads,
 };
-pub use exact::{Exact, ExactOptions, ExactSolver, OnCap, exact, exact_profit};
+pub use exact::{
+    Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
+    exact_profit, flat_region, robust_optimum,
+};
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome,

@@ -121,6 +121,8 @@ pub(super) struct Grid {
     fee: f64,
     /// `unit`, in return units.
     pub unit: f64,
+    /// Whether sums come with their signs turned.
+    negated: bool,
 }
 
 impl Grid {
@@ -140,6 +142,15 @@ impl Grid {
             scale,
             fee: fee * scale,
             unit: power_of_two(exponent),
+            negated: false,
+        }
+    }
+
+    /// The same grid for sums whose signs are turned: values are then turned too, exactly.
+    pub(super) fn negated(self) -> Self {
+        Self {
+            negated: true,
+            ..self
         }
     }
 
@@ -185,6 +196,9 @@ impl Grid {
     /// The value of sums, in units.
     #[inline]
     pub(super) fn value(&self, sums: &Sums, high: Factor, low: Factor) -> i64 {
+        if self.negated {
+            return sums.c - high.floor_product(-sums.a) - low.floor_product(sums.b);
+        }
         high.floor_product(sums.a) + low.floor_product(-sums.b) + sums.c
     }
 

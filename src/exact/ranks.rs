@@ -13,6 +13,9 @@
 //!   per leg at most, the take profit and its clamp (and a third for the upper clamp of H).
 //!
 //! So the sums of a cell are plain sums: its two table entries and the events of its quadrant.
+//! The same form with the other corner of every cell (the candidates just past their gates) and
+//! all signs turned holds the least profit of a box as its greatest value ([`Corner::Least`]).
+//!
 //! Every event stands twice, sorted by `j` and by `k`, so that a search can read the events of
 //! any range of ranks as one slice.
 
@@ -109,6 +112,16 @@ impl Box2 {
     pub(super) fn reaches_short(&self, item: &Item) -> bool {
         item.high_gate >= self.high.0
     }
+}
+
+/// Which corner of the cells between gates the ranks stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Corner {
+    /// Largest h, smallest l: the greatest value of a cell.
+    Greatest,
+    /// Smallest h, largest l: the least value of a cell. All coefficients change their sign, so
+    /// that the greatest value of the rank form is the least profit.
+    Least,
 }
 
 /// Ranks of one leg. A gate or clamp on h is given by the number of `x` for which it holds
@@ -217,11 +230,12 @@ impl Ranks {
         base: &Entered,
         grid: &Grid,
         bounds: &Box2,
+        corner: Corner,
     ) {
         self.ranks.clear();
         self.ranks.resize(long.len() + short.len(), Rank::default());
-        self.rank_x(long, short, bounds);
-        self.rank_y(long, short, bounds);
+        self.rank_x(long, short, bounds, corner);
+        self.rank_y(long, short, bounds, corner);
         let scale = grid.scale;
         let scaled = |values: &[f32], into: &mut Vec<f64>| {
             into.clear();
@@ -232,48 +246,76 @@ impl Ranks {
         self.tables(long, short, grid);
         self.sum_tables(base, grid);
         self.fill(long, short, grid);
+        if corner == Corner::Least {
+            self.negate();
+        }
     }
 
-    fn rank_x(&mut self, long: &[Item], short: &[Item], bounds: &Box2) {
+    fn negate(&mut self) {
+        for sums in [&mut self.x_slope, &mut self.y_slope] {
+            sums.iter_mut().for_each(|sum| *sum = -*sum);
+        }
+        for sums in [&mut self.x_constant, &mut self.y_constant] {
+            sums.iter_mut().for_each(|sum| *sum = -*sum);
+        }
+        for event in self.by_x.events.iter_mut().chain(&mut self.by_y.events) {
+            event.slope = -event.slope;
+            event.constant = -event.constant;
+        }
+    }
+
+    fn rank_x(&mut self, long: &[Item], short: &[Item], bounds: &Box2, corner: Corner) {
         let (least, greatest) = bounds.high;
+        let at_gates = corner == Corner::Greatest;
+        // A gate sorts before a clamp of the same h, so that the clamp counts it; where a
+        // candidate lies just past its gate, it does not.
+        let clamp_bit = u64::from(at_gates) << 31;
+        let gate_bit = clamp_bit ^ 1 << 31;
         self.keys.clear();
-        // A gate sorts before a clamp of the same h, so that the clamp counts it.
         for (index, item) in long.iter().chain(short).enumerate() {
             if item.high_gate >= least && item.high_gate < greatest {
                 let key = u64::from(ordered(item.high_gate)) << 32;
-                self.keys.push(key | index as u64);
+                self.keys.push(key | gate_bit | index as u64);
             }
             let clamp = -item.high_pred + 0.0;
             if clamp >= least && clamp < greatest && item.high_gate >= least {
                 self.keys
-                    .push(u64::from(ordered(clamp)) << 32 | 1 << 31 | index as u64);
+                    .push(u64::from(ordered(clamp)) << 32 | clamp_bit | index as u64);
             }
             if item.capped(greatest) {
                 let last = last_uncapped(item);
                 if last >= least && last < greatest {
-                    self.keys.push(u64::from(ordered(last)) << 32 | NOBODY);
+                    self.keys
+                        .push(u64::from(ordered(last)) << 32 | gate_bit | NOBODY);
                 }
             }
         }
         radix::sort(&mut self.keys, &mut self.spare);
         self.x.clear();
+        if !at_gates {
+            self.x.push(least);
+        }
         let mut last = None;
         for &entry in &self.keys {
             let key = (entry >> 32) as u32;
             let index = entry & NOBODY;
-            if entry >> 31 & 1 == 1 {
+            if entry & 1 << 31 == clamp_bit {
                 self.ranks[index as usize].x_clamp = self.x.len() as u32;
                 continue;
             }
             if last != Some(key) {
-                self.x.push(unordered(key));
+                let gate = unordered(key);
+                self.x.push(if at_gates { gate } else { gate.next_up() });
                 last = Some(key);
             }
             if index != NOBODY {
-                self.ranks[index as usize].x_gate = self.x.len() as u32;
+                // The candidate of the gate counts where it is the gate itself.
+                self.ranks[index as usize].x_gate = self.x.len() as u32 - u32::from(!at_gates);
             }
         }
-        self.x.push(greatest);
+        if at_gates {
+            self.x.push(greatest);
+        }
         let all = self.x.len() as u32;
         for (rank, item) in self.ranks.iter_mut().zip(long.iter().chain(short)) {
             if item.high_gate >= greatest {
@@ -286,19 +328,23 @@ impl Ranks {
         }
     }
 
-    fn rank_y(&mut self, long: &[Item], short: &[Item], bounds: &Box2) {
+    fn rank_y(&mut self, long: &[Item], short: &[Item], bounds: &Box2, corner: Corner) {
         let (least, greatest) = bounds.low;
+        let at_gates = corner == Corner::Greatest;
+        // A clamp sorts before a gate of the same l, so that the gate's rank is clamped too;
+        // where a candidate lies just before its gate, it is not.
+        let gate_bit = u64::from(at_gates) << 31;
+        let clamp_bit = gate_bit ^ 1 << 31;
         self.keys.clear();
-        // A clamp sorts before a gate of the same l, so that the gate's rank is clamped too.
         for (index, item) in long.iter().chain(short).enumerate() {
             if item.low_gate > least && item.low_gate <= greatest {
                 let key = u64::from(ordered(item.low_gate)) << 32;
-                self.keys.push(key | 1 << 31 | index as u64);
+                self.keys.push(key | gate_bit | index as u64);
             }
             let clamp = -item.low_pred + 0.0;
             if clamp > least && clamp <= greatest && item.low_gate <= greatest {
                 self.keys
-                    .push(u64::from(ordered(clamp)) << 32 | index as u64);
+                    .push(u64::from(ordered(clamp)) << 32 | clamp_bit | index as u64);
             }
         }
         radix::sort(&mut self.keys, &mut self.spare);
@@ -307,20 +353,26 @@ impl Ranks {
             rank.y_clamp = u32::MAX;
         }
         self.y.clear();
-        self.y.push(least);
+        if at_gates {
+            self.y.push(least);
+        }
         let mut last = None;
         for &entry in &self.keys {
             let key = (entry >> 32) as u32;
             let rank = &mut self.ranks[(entry & NOBODY) as usize];
-            if entry >> 31 & 1 == 0 {
+            if entry & 1 << 31 == clamp_bit {
                 rank.y_clamp = self.y.len() as u32;
                 continue;
             }
             if last != Some(key) {
-                self.y.push(unordered(key));
+                let gate = unordered(key);
+                self.y.push(if at_gates { gate } else { gate.next_down() });
                 last = Some(key);
             }
-            rank.y_gate = self.y.len() as u32 - 1;
+            rank.y_gate = self.y.len() as u32 - u32::from(at_gates);
+        }
+        if !at_gates {
+            self.y.push(greatest);
         }
         let none = self.y.len() as u32;
         for (rank, item) in self.ranks.iter_mut().zip(long.iter().chain(short)) {

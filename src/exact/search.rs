@@ -16,6 +16,10 @@
 //! 3. below, and `j_e` inside: `-(y - y0)` times a sum of slopes, at most 0 likewise;
 //! 4. inside: active at `(x, y)` only, so at most its positive part.
 //!
+//! For a rank form with its signs turned (the least profit), 2 and 3 have the other sign. There
+//! the width of the block times the slope that its right column gains, and the height times that
+//! of its bottom row, are added: of second order as well.
+//!
 //! Only events with both gates inside the block make the bound loose: with random gates their
 //! number falls with the square of the block's side. The bottom rows and right columns are values,
 //! so every expansion also finds good pairs, and no separate search for one is needed.
@@ -32,7 +36,7 @@ use std::collections::BinaryHeap;
 use pulp::{Simd, WithSimd};
 
 use super::best::{Best, Change};
-use super::fixed::{Grid, Sums};
+use super::fixed::{self, Grid, Sums};
 use super::lattice::{Block, ROUNDING, Sweep};
 use super::ranks::{Box2, Ranks};
 
@@ -109,6 +113,16 @@ pub(super) struct Searched {
     pub open: Option<f64>,
 }
 
+impl Searched {
+    /// What no cell exceeds, rounded up and never below what was found.
+    pub(super) fn bound(&self, found: i64) -> i64 {
+        match self.open {
+            None => found,
+            Some(bound) => found.max(-fixed::floor(-bound)),
+        }
+    }
+}
+
 /// Buffers of the search.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -166,6 +180,13 @@ impl Search {
             }
             if work > work_cap {
                 open = Some(node.bound);
+                // The corners of what is open are the best pairs that are at hand.
+                self.heap.push(node);
+                for node in &self.heap {
+                    let cell = (node.block.j1 as usize - 1, node.block.k0 as usize);
+                    let sums = ranks.with_tables(&node.block.base, cell.0, cell.1);
+                    best.offer_cell(ranks, grid, bounds, &sums, cell);
+                }
                 break;
             }
             let block = node.block;
@@ -251,6 +272,8 @@ struct Bottom {
     motion: Lanes,
     /// Events that were counted inside, for the rounding of their sum.
     count: f64,
+    /// Slope on l that the bottom row gains from its right to its left end.
+    gained: Lanes,
 }
 
 /// [`EXACT`] and more when `slope` is not 0 or `constant` is too large.
@@ -308,6 +331,7 @@ impl WithSimd for Expand<'_> {
             let mut greatest = [f64::NEG_INFINITY; PARTS];
             let mut corner = [0.0; PARTS];
             let mut moves = [0.0; PARTS];
+            let mut first_slope = [0.0; PARTS];
             for k in cuts.k[q]..cuts.k[q + 1] {
                 if k > k0 {
                     for event in ranks.by_y.slice(k..k + 1) {
@@ -331,17 +355,26 @@ impl WithSimd for Expand<'_> {
                     moves[p] = max(motion(b, c), moves[p]);
                     if k == cuts.k[q] {
                         corner[p] = value;
+                        first_slope[p] = sums.a[p];
                     }
                 }
             }
+            let height = ranks.y_scaled[cuts.k[q + 1] - 1] - ranks.y_scaled[cuts.k[q]];
             for (p, bottom) in bottoms.iter().enumerate() {
                 let Some(bottom) = bottom else { continue };
                 floor = max(floor, greatest[p] - MARGIN);
                 let inside = bottom.inside[q];
-                let flat = bottom.motion[q] < EXACT && moves[p] < EXACT && inside == 0.0;
+                let width = x[p] - ranks.x_scaled[cuts.j[p]];
+                let column = (first_slope[p] - sums.a[p]) * width;
+                let row = -bottom.gained[q] * height;
+                let still = bottom.motion[q] < EXACT && moves[p] < EXACT;
+                let flat = still && inside == 0.0 && column <= 0.0 && row <= 0.0;
                 let mut bound = bottom.greatest[q] + (greatest[p] - corner[p]);
                 if !flat {
-                    bound += inside * (1.0 + bottom.count * f64::EPSILON) + MARGIN;
+                    bound += inside * (1.0 + bottom.count * f64::EPSILON)
+                        + max(column, 0.0)
+                        + max(row, 0.0)
+                        + MARGIN;
                 }
                 if bound < floor {
                     continue;
@@ -479,12 +512,17 @@ fn bottom_rows(ranks: &Ranks, block: &Block, cuts: &Cuts, p: usize, sums: &mut L
             moves[q] = max(motion(a, c), moves[q]);
         }
     }
+    let mut gained = sums.b;
+    for (gained, base) in gained.iter_mut().zip(base.b) {
+        *gained -= base;
+    }
     Bottom {
         base,
         greatest,
         inside,
         motion: moves,
         count: count as f64,
+        gained,
     }
 }
 

@@ -4,10 +4,10 @@ use super::best::Best;
 use super::fixed::{Entered, Grid, Item, Statistics};
 use super::kinetic;
 use super::lattice::exhaustive;
-use super::ranks::{Box2, Ranks};
+use super::ranks::{Box2, Corner, Ranks};
 use super::search::Search;
 use super::zoom::Zoom;
-use crate::profit::{Bar, Side};
+use crate::profit::{Bar, ExitRule, Multipliers, Side};
 
 /// SplitMix64.
 struct Rng(u64);
@@ -143,7 +143,14 @@ fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
         let group = Group::draw(&mut rng, legs, fee, &bounds);
         let grid = Grid::new(&group.statistics, fee);
         let base = Entered::default();
-        ranks.build(&group.long, &group.short, &base, &grid, &bounds);
+        ranks.build(
+            &group.long,
+            &group.short,
+            &base,
+            &grid,
+            &bounds,
+            Corner::Greatest,
+        );
         let slow = exhaustive(&ranks, &grid, &bounds);
         for (lattice_cells, leaf_cells) in [(u64::MAX, 0), (0, 1), (0, 12), (0, 300)] {
             let mut search = Search::default();
@@ -183,7 +190,14 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
         }
         let grid = Grid::new(&group.statistics, fee);
         let mut base = Entered::default();
-        whole.build(&group.long, &group.short, &base, &grid, &bounds);
+        whole.build(
+            &group.long,
+            &group.short,
+            &base,
+            &grid,
+            &bounds,
+            Corner::Greatest,
+        );
         let slow = exhaustive(&whole, &grid, &bounds);
 
         let mut inner = bounds;
@@ -195,7 +209,14 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
             floor <= slow.value as f64,
             "case {case}: the floor is too high"
         );
-        part.build(&group.long, &group.short, &base, &grid, &inner);
+        part.build(
+            &group.long,
+            &group.short,
+            &base,
+            &grid,
+            &inner,
+            Corner::Greatest,
+        );
         assert_same(case, "zoomed", &exhaustive(&part, &grid, &inner), &slow);
         zoomed += usize::from(inner != bounds);
         dropped += before - group.long.len() - group.short.len();
@@ -204,4 +225,58 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
         zoomed > 100 && dropped > 1000,
         "{zoomed} zoomed, {dropped} dropped"
     );
+}
+
+#[test]
+fn the_least_profit_of_a_box_is_below_every_pair_and_attained() {
+    let mut rng = Rng(7);
+    let mut ranks = Ranks::default();
+    for case in 0..300 {
+        let bounds = draw_box(&mut rng);
+        let fee = [0.0, 1.0 / 512.0, 0.001, 0.02][rng.below(4) as usize];
+        let legs = 1 + rng.below(80);
+        let group = Group::draw(&mut rng, legs, fee, &bounds);
+        let grid = Grid::new(&group.statistics, fee);
+        let turned = grid.negated();
+        let base = Entered::default();
+        let corner = Corner::Least;
+        ranks.build(&group.long, &group.short, &base, &grid, &bounds, corner);
+        let slow = exhaustive(&ranks, &turned, &bounds);
+        for leaf_cells in [1, 12, 300] {
+            let mut search = Search::default();
+            search.lattice_cells = 0;
+            search.leaf_cells = leaf_cells;
+            let mut best = Best::none();
+            let arch = pulp::Arch::new();
+            search.run(arch, &ranks, &turned, &bounds, u64::MAX, &mut best);
+            assert_eq!(
+                best.value, slow.value,
+                "case {case}: leaves of {leaf_cells}"
+            );
+        }
+        let value = |at: Multipliers| {
+            let mut entered = Entered::default();
+            for (side, items) in [(Side::Long, &group.long), (Side::Short, &group.short)] {
+                for item in items {
+                    entered.add(side, item, &grid, at, ExitRule::Intraday);
+                }
+            }
+            entered.value(&grid, at)
+        };
+        let (columns, rows) = ranks.shape();
+        let mut least = i64::MAX;
+        for j in 0..columns {
+            for k in 0..rows {
+                least = least.min(value(Multipliers::new(ranks.x[j], ranks.y[k])));
+            }
+        }
+        assert_eq!(-slow.value, least, "case {case}");
+        for _ in 0..200 {
+            let within = |rng: &mut Rng, (least, greatest): (f32, f32)| {
+                rng.between(f64::from(least), f64::from(greatest)) as f32
+            };
+            let at = Multipliers::new(within(&mut rng, bounds.high), within(&mut rng, bounds.low));
+            assert!(value(at) >= least, "case {case}: {at:?}");
+        }
+    }
 }

@@ -406,7 +406,13 @@ fn low_at_gate(item: &Item) -> f64 {
 }
 
 /// Keeps the legs that change inside `bounds` and adds those that do not to `base`.
-fn restrict(legs: &mut Vec<Item>, side: Side, grid: &Grid, bounds: &Box2, base: &mut Entered) {
+pub(super) fn restrict(
+    legs: &mut Vec<Item>,
+    side: Side,
+    grid: &Grid,
+    bounds: &Box2,
+    base: &mut Entered,
+) {
     let at = Multipliers::new(bounds.high.1, bounds.low.0);
     legs.retain(|item| {
         let (least, greatest) = bounds.high;
@@ -441,7 +447,9 @@ fn restrict(legs: &mut Vec<Item>, side: Side, grid: &Grid, bounds: &Box2, base: 
         if entry_never {
             return false;
         }
-        let constant = entry_always && !entry_moves && (exit_never || (exit_always && !exit_moves));
+        let settled = !item.capped(bounds.high.1);
+        let constant =
+            settled && entry_always && !entry_moves && (exit_never || (exit_always && !exit_moves));
         if constant {
             base.add(side, item, grid, at, ExitRule::Intraday);
         }

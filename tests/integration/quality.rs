@@ -201,7 +201,7 @@ fn a_capped_search_says_so_and_bounds_what_it_missed() {
             });
             let capped = &run(&batch, &options, 1).groups[0];
             let bound = capped.upper_bound.unwrap();
-            assert!(capped.profit <= proved.profit && proved.profit <= bound);
+            assert!(capped.profit <= proved.profit && proved.profit <= bound, "{kind:?} {cap}: {} {} {bound}", capped.profit, proved.profit);
             assert!(capped.quality().unwrap() <= 1.0);
             let expected = if bound > capped.profit {
                 StopReason::WorkCap
