@@ -7,6 +7,8 @@ mod direct_published;
 mod direct_reference;
 mod evaluate;
 mod exact;
+mod exact_properties;
+mod exact_region;
 mod golden;
 mod golden_direct;
 mod golden_profit;
