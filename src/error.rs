@@ -213,6 +213,20 @@ pub enum Error {
         got: usize,
     },
 
+    /// More memory needed than there is or than was allowed.
+    #[error(
+        "{what} needs {needed} bytes, more than {}: make the groups smaller or raise max_bytes",
+        .limit.map_or("the machine gives".to_owned(), |limit| format!("the {limit} allowed"))
+    )]
+    Memory {
+        /// What the memory is for.
+        what: &'static str,
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes allowed by the options; `None`: the machine refused.
+        limit: Option<usize>,
+    },
+
     /// Something this build or machine does not offer.
     #[error("{what} is not available: {why}; {remedy}")]
     Unavailable {

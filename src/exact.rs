@@ -51,7 +51,7 @@ use best::{Best, nearest_in_cell};
 use fixed::{Entered, Grid, Item, Statistics};
 pub use region::{FlatRegion, Robust, RobustOptions, flat_region, robust_optimum};
 
-use ranks::{Box2, Corner, Ranks};
+use ranks::{Box2, Corner, MAX_LEGS, Ranks};
 use search::Search;
 use zoom::Zoom;
 
@@ -155,7 +155,7 @@ pub fn exact(
 /// Mean profit of a group at a pair, in the fixed point of the group.
 ///
 /// The same bits for any order of `members` and of the bars within them. It differs from the plain
-/// f64 sum of [`profit`](fn@crate::profit) by less than `3 * legs + 4` units of 2^-59 of the sum
+/// f64 sum of [`profit`](fn@crate::profit) by less than `3 * legs + 4` units of 2^-60 of the sum
 /// of the legs' magnitudes; see the head of `exact/fixed.rs`. A simulation alone is a group.
 ///
 /// # Errors
@@ -225,8 +225,8 @@ impl ExactSolver {
         let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
         let grid = Grid::new(&statistics, fee);
         let found = match exit_rule {
-            ExitRule::AtClose => self.at_close(&grid, &bounds),
-            ExitRule::Intraday => self.intraday(&grid, &bounds, options),
+            ExitRule::AtClose => self.at_close(&grid, &bounds, options)?,
+            ExitRule::Intraday => self.intraday(&grid, &bounds, options)?,
         };
         let profit = grid.profit(found.value, members.len());
         Ok(Exact {
@@ -249,16 +249,30 @@ impl ExactSolver {
     ) -> Result<Statistics, Error> {
         self.long.clear();
         self.short.clear();
+        let [long, short] = fixed::count_sides(batch, members);
+        let bytes = (long + short) * size_of::<Item>();
+        reserve("the legs of a group", bytes, 0, options)?;
+        for (legs, count) in [(&mut self.long, long), (&mut self.short, short)] {
+            legs.try_reserve_exact(count).map_err(|_| Error::Memory {
+                what: "the legs of a group",
+                needed: bytes,
+                limit: None,
+            })?;
+        }
         let mut statistics = Statistics::default();
         fixed::for_each_position(batch, members, |bar, position| {
             let legs = (&mut self.long, &mut self.short);
             take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
         });
-        let _ = options;
         Ok(statistics)
     }
 
-    fn intraday(&mut self, grid: &Grid, bounds: &Box2, options: &ExactOptions) -> Found {
+    fn intraday(
+        &mut self,
+        grid: &Grid,
+        bounds: &Box2,
+        options: &ExactOptions,
+    ) -> Result<Found, Error> {
         let mut base = Entered::default();
         let mut best = Best::none();
         let mut bounds = *bounds;
@@ -272,6 +286,7 @@ impl ExactSolver {
                 .run(legs, grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
         }
         let bounds = &bounds;
+        self.reserve_ranks(options)?;
         self.ranks.build(
             &self.long,
             &self.short,
@@ -290,16 +305,40 @@ impl ExactSolver {
             searched.open = more.open;
             searched.work += more.work;
         }
-        Found {
+        Ok(Found {
             value: best.value,
             at: best.at,
             upper_bound: searched.bound(best.value),
             work: searched.work,
+        })
+    }
+
+    /// Refuses rank forms that are too large.
+    fn reserve_ranks(&self, options: &ExactOptions) -> Result<(), Error> {
+        let legs = self.long.len() + self.short.len();
+        if legs > MAX_LEGS {
+            return Err(Error::BatchTooLarge {
+                bars: legs,
+                limit: MAX_LEGS,
+            });
         }
+        let held = (self.long.capacity() + self.short.capacity()) * size_of::<Item>();
+        reserve(
+            "the rank form of a group",
+            Ranks::bytes_needed(legs),
+            held,
+            options,
+        )
     }
 
     /// The legs hold no coupling: the best h and the best l, each on its own.
-    fn at_close(&mut self, grid: &Grid, bounds: &Box2) -> Found {
+    fn at_close(
+        &mut self,
+        grid: &Grid,
+        bounds: &Box2,
+        options: &ExactOptions,
+    ) -> Result<Found, Error> {
+        self.reserve_ranks(options)?;
         let base = Entered::default();
         let ranks = &mut self.ranks;
         ranks.build(
@@ -336,12 +375,12 @@ impl ExactSolver {
             low.offer(value, Multipliers::new(0.0, at.low));
         }
         let value = high.value + low.value;
-        Found {
+        Ok(Found {
             value,
             at: Multipliers::new(high.at.high, low.at.low),
             upper_bound: value,
             work: (columns + rows) as u64,
-        }
+        })
     }
 }
 
@@ -377,6 +416,33 @@ fn take_leg(
         }
         _ => {}
     }
+}
+
+/// Checks that `bytes` can be had beside `held`.
+fn reserve(
+    what: &'static str,
+    bytes: usize,
+    held: usize,
+    options: &ExactOptions,
+) -> Result<(), Error> {
+    /// Below this there is nothing to ask the machine.
+    const SMALL: usize = 1 << 26;
+    let needed = bytes.saturating_add(held);
+    if let Some(limit) = options.max_bytes.filter(|&limit| needed > limit) {
+        return Err(Error::Memory {
+            what,
+            needed,
+            limit: Some(limit),
+        });
+    }
+    if bytes > SMALL && Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+        return Err(Error::Memory {
+            what,
+            needed,
+            limit: None,
+        });
+    }
+    Ok(())
 }
 
 /// A result in units.

@@ -11,7 +11,7 @@
 //!   A weight is an f32: it is exact already unless it is more than `2^28 / legs` times lighter
 //!   than the heaviest.
 //! * Constants (weight times a level or a close) are rounded once to multiples of
-//!   `unit = 2^-60 * pow2(sum of magnitudes)`, and added as i64.
+//!   `unit = 2^-61 * pow2(sum of magnitudes)`, and added as i64.
 //!
 //! Every sum is exact, so it has the same bits in any order, on any number of threads, and when
 //! the sums of shards are added.
@@ -32,18 +32,18 @@
 //! # The error
 //!
 //! At most 3 roundings of a constant per leg, each below one unit, 2 for the fee and 2 for the
-//! products: at most `3 * legs + 4` units of `2^-59` of the sum of magnitudes. For 2,000,000 legs this is
-//! 1e-11 of the sum of magnitudes if every rounding goes the same way; as they do not, about
+//! products: at most `3 * legs + 4` units of `2^-60` of the sum of magnitudes. For 2,000,000 legs this is
+//! 5e-12 of the sum of magnitudes if every rounding goes the same way; as they do not, about
 //! 1e-14.
 
-use crate::batch::{Batch, Simulation};
+use crate::batch::{Batch, Simulation, Weights};
 use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side};
 
 /// Fraction bits of the magnitudes in [`Statistics`].
 const MAGNITUDE_BITS: i32 = 36;
 
 /// Bits that the sum of magnitudes takes in units of the constants.
-pub(super) const VALUE_BITS: i32 = 60;
+pub(super) const VALUE_BITS: i32 = 61;
 
 /// What the grids of a group are made from. Merging is associative and commutative.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -60,9 +60,9 @@ impl Statistics {
     #[inline]
     pub(super) fn add(&mut self, bar: &Bar, weight: f32, fee: f64) {
         let reach = |x: f32| f64::from(x.abs());
-        let magnitude = 3.0 * (reach(bar.high_pred) + reach(bar.low_pred))
-            + 2.0 * reach(bar.close)
-            + 2.0 * f64::from(bar.high.clamp(0.0, MAX_HIGH))
+        // A part has a constant and, besides, its level's slope or the constant of its clamp.
+        let magnitude = 2.0 * (reach(bar.high_pred) + reach(bar.low_pred) + reach(bar.close))
+            + f64::from(bar.high.clamp(0.0, MAX_HIGH))
             + reach(bar.low).min(1.0)
             + fee;
         let scaled = f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0;
@@ -425,6 +425,25 @@ pub(super) fn for_each_position(batch: &Batch, members: &[u32], mut f: impl FnMu
             f(&bar, position);
         }
     }
+}
+
+/// Number of long and of short legs of some simulations.
+pub(super) fn count_sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
+    let mut sides = [0, 0];
+    for &s in members {
+        let Some(simulation) = batch.simulation(s as usize) else {
+            continue;
+        };
+        let (first, second) = match simulation.weights {
+            Weights::EntryExit(position) => (position, None),
+            Weights::AlwaysOn { buy, sell } => (buy, sell),
+        };
+        for column in [Some(first), second].into_iter().flatten() {
+            sides[0] += column.iter().filter(|&&weight| weight > 0.0).count();
+            sides[1] += column.iter().filter(|&&weight| weight < 0.0).count();
+        }
+    }
+    sides
 }
 
 /// Statistics of some simulations.

@@ -10,15 +10,15 @@ const RULES: [ExitRule; 2] = [ExitRule::Intraday, ExitRule::AtClose];
 
 /// What a group is tuned under.
 #[derive(Debug, Clone, Copy)]
-struct Terms {
-    fee: f64,
-    rule: ExitRule,
-    high: (f32, f32),
-    low: (f32, f32),
+pub struct Terms {
+    pub fee: f64,
+    pub rule: ExitRule,
+    pub high: (f32, f32),
+    pub low: (f32, f32),
 }
 
 impl Terms {
-    fn draw(rng: &mut Rng) -> Self {
+    pub fn draw(rng: &mut Rng) -> Self {
         let fee = [0.0, 1.0 / 1024.0, 0.000_027_8, 0.008, 0.02][rng.below(5)];
         let (high, low) = match rng.below(6) {
             0 => ((-0.01, 0.002), (-0.004, 0.02)),
@@ -36,7 +36,7 @@ impl Terms {
         }
     }
 
-    fn solve(&self, solver: &mut ExactSolver, batch: &Batch, members: &[u32]) -> Exact {
+    pub fn solve(&self, solver: &mut ExactSolver, batch: &Batch, members: &[u32]) -> Exact {
         let options = ExactOptions::default();
         solver
             .solve(
@@ -45,13 +45,13 @@ impl Terms {
             .unwrap()
     }
 
-    fn value(&self, batch: &Batch, members: &[u32], at: Multipliers) -> f64 {
+    pub fn value(&self, batch: &Batch, members: &[u32], at: Multipliers) -> f64 {
         exact_profit(batch, members, self.fee, self.rule, at).unwrap()
     }
 }
 
 /// Every bar with a position, of all members.
-fn positions(batch: &Batch, members: &[u32]) -> Vec<(Bar, f32)> {
+pub fn positions(batch: &Batch, members: &[u32]) -> Vec<(Bar, f32)> {
     let simulations = members
         .iter()
         .map(|&s| batch.simulation(s as usize).unwrap());
@@ -63,7 +63,12 @@ fn positions(batch: &Batch, members: &[u32]) -> Vec<(Bar, f32)> {
 }
 
 /// The mean of [`profit`] with compensated summation.
-fn plain_profit(bars: &[(Bar, f32)], simulations: usize, terms: &Terms, at: Multipliers) -> f64 {
+pub fn plain_profit(
+    bars: &[(Bar, f32)],
+    simulations: usize,
+    terms: &Terms,
+    at: Multipliers,
+) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
     for (bar, position) in bars {
         let term = profit(bar, *position, at, terms.fee, terms.rule);
@@ -79,7 +84,7 @@ fn plain_profit(bars: &[(Bar, f32)], simulations: usize, terms: &Terms, at: Mult
 }
 
 /// Scale of the rounding errors of the mean.
-fn magnitude(bars: &[(Bar, f32)], simulations: usize) -> f64 {
+pub fn magnitude(bars: &[(Bar, f32)], simulations: usize) -> f64 {
     let reach = |x: f32| f64::from(x.abs());
     let total: f64 = bars
         .iter()
@@ -91,12 +96,12 @@ fn magnitude(bars: &[(Bar, f32)], simulations: usize) -> f64 {
     total / simulations as f64
 }
 
-fn ordered(x: f32) -> i64 {
+pub fn ordered(x: f32) -> i64 {
     let bits = i64::from(x.to_bits() & 0x7fff_ffff);
     if x.is_sign_negative() { -bits } else { bits }
 }
 
-fn unordered(i: i64) -> f32 {
+pub fn unordered(i: i64) -> f32 {
     let magnitude = f32::from_bits(i.unsigned_abs() as u32);
     if i < 0 { -magnitude } else { magnitude }
 }
@@ -120,7 +125,7 @@ fn last_where(least: f32, greatest: f32, holds: impl Fn(f32) -> bool) -> Option<
 
 /// Points of both axes at which something may change, from the formula: gates and clamps found
 /// by bisection, the floats around them, the ends of the box, and 0.
-fn grid(bars: &[(Bar, f32)], terms: &Terms) -> (Vec<f32>, Vec<f32>) {
+pub fn grid(bars: &[(Bar, f32)], terms: &Terms) -> (Vec<f32>, Vec<f32>) {
     let around = |x: f32| (-1..=1).map(move |step| unordered(ordered(x) + step) + 0.0);
     let mut high = vec![terms.high.0, terms.high.1, 0.0];
     let mut low = vec![terms.low.0, terms.low.1, 0.0];
@@ -150,7 +155,7 @@ fn grid(bars: &[(Bar, f32)], terms: &Terms) -> (Vec<f32>, Vec<f32>) {
 }
 
 /// A batch of a few simulations: skilled, noise, ties or wild; long, short, mixed or always-on.
-fn draw_batch(rng: &mut Rng, simulations: usize, longest: usize) -> (Batch, bool) {
+pub fn draw_batch(rng: &mut Rng, simulations: usize, longest: usize) -> (Batch, bool) {
     let kind = KINDS[rng.below(KINDS.len())];
     let sides = rng.below(4);
     let noise = rng.below(3) == 0;

@@ -9,6 +9,8 @@ mod direct_reference;
 mod direct_snapshots;
 mod evaluate;
 mod exact;
+mod exact_properties;
+mod exact_region;
 mod golden;
 mod golden_direct;
 mod golden_profit;
