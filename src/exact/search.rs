@@ -118,7 +118,8 @@ impl Searched {
     pub(super) fn bound(&self, found: i64) -> i64 {
         match self.open {
             None => found,
-            Some(bound) => found.max(-fixed::floor(-bound)),
+            // The cast saturates: nothing is known yet where the bound is infinite.
+            Some(bound) => found.max(bound.ceil() as i64),
         }
     }
 }

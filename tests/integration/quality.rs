@@ -201,7 +201,12 @@ fn a_capped_search_says_so_and_bounds_what_it_missed() {
             });
             let capped = &run(&batch, &options, 1).groups[0];
             let bound = capped.upper_bound.unwrap();
-            assert!(capped.profit <= proved.profit && proved.profit <= bound, "{kind:?} {cap}: {} {} {bound}", capped.profit, proved.profit);
+            assert!(
+                capped.profit <= proved.profit && proved.profit <= bound,
+                "{kind:?} {cap}: {} {} {bound}",
+                capped.profit,
+                proved.profit
+            );
             assert!(capped.quality().unwrap() <= 1.0);
             let expected = if bound > capped.profit {
                 StopReason::WorkCap
@@ -209,7 +214,6 @@ fn a_capped_search_says_so_and_bounds_what_it_missed() {
                 StopReason::Complete
             };
             assert_eq!(capped.stop, expected);
-            println!("{kind:?} {cap} {} {bound} {}", capped.profit, capped.work);
             open += usize::from(expected == StopReason::WorkCap);
         }
     }
