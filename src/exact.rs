@@ -259,9 +259,11 @@ impl ExactSolver {
             })?;
         }
         let mut statistics = Statistics::default();
-        fixed::for_each_position(batch, members, |bar, position| {
-            let legs = (&mut self.long, &mut self.short);
-            take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
+        self.arch.dispatch(|| {
+            fixed::for_each_position(batch, members, |bar, position| {
+                let legs = (&mut self.long, &mut self.short);
+                take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
+            });
         });
         Ok(statistics)
     }
@@ -281,12 +283,20 @@ impl ExactSolver {
         {
             let legs = (&mut self.long, &mut self.short);
             let floor = &mut best.floor;
-            self.zoom
-                .run(legs, grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
+            self.zoom.run(
+                self.arch,
+                legs,
+                grid,
+                &mut bounds,
+                &mut base,
+                floor,
+                ZOOM_LEGS,
+            );
         }
         let bounds = &bounds;
         self.reserve_ranks(options)?;
         self.ranks.build(
+            self.arch,
             &self.long,
             &self.short,
             &base,
@@ -341,6 +351,7 @@ impl ExactSolver {
         let base = Entered::default();
         let ranks = &mut self.ranks;
         ranks.build(
+            self.arch,
             &self.long,
             &self.short,
             &base,

@@ -359,6 +359,7 @@ fn low_breakpoint(pred: f32, low: f32, strict: bool) -> f32 {
 /// The rounded sum is at most `limit` while the real sum is at most halfway to the next float,
 /// which places `x` to within an ulp or two; the neighbours decide. Bisection over all floats is
 /// the way out for magnitudes where the halfway point is not representable.
+#[inline]
 fn greatest_addend(pred: f32, limit: f32) -> f32 {
     let halfway = (f64::from(limit) + f64::from(limit.next_up())) * 0.5;
     let mut x = (halfway - f64::from(pred)) as f32;
@@ -377,6 +378,7 @@ fn greatest_addend(pred: f32, limit: f32) -> f32 {
     bisect_addend(pred, limit)
 }
 
+#[cold]
 fn bisect_addend(pred: f32, limit: f32) -> f32 {
     if !(pred + f32::MIN <= limit) {
         return f32::NEG_INFINITY;

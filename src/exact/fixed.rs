@@ -417,7 +417,7 @@ impl Entered {
 }
 
 /// Calls `f` with every bar and position of some simulations.
-#[inline]
+#[inline(always)]
 pub(super) fn for_each_position(batch: &Batch, members: &[u32], mut f: impl FnMut(&Bar, f32)) {
     let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
     for simulation in simulations {

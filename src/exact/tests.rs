@@ -144,6 +144,7 @@ fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
         let grid = Grid::new(&group.statistics, fee);
         let base = Entered::default();
         ranks.build(
+            pulp::Arch::new(),
             &group.long,
             &group.short,
             &base,
@@ -191,6 +192,7 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
         let grid = Grid::new(&group.statistics, fee);
         let mut base = Entered::default();
         whole.build(
+            pulp::Arch::new(),
             &group.long,
             &group.short,
             &base,
@@ -204,12 +206,21 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
         let mut floor = f64::NEG_INFINITY;
         let before = group.long.len() + group.short.len();
         let pair = (&mut group.long, &mut group.short);
-        zoom.run(pair, &grid, &mut inner, &mut base, &mut floor, 2);
+        zoom.run(
+            pulp::Arch::new(),
+            pair,
+            &grid,
+            &mut inner,
+            &mut base,
+            &mut floor,
+            2,
+        );
         assert!(
             floor <= slow.value as f64,
             "case {case}: the floor is too high"
         );
         part.build(
+            pulp::Arch::new(),
             &group.long,
             &group.short,
             &base,
@@ -240,7 +251,15 @@ fn the_least_profit_of_a_box_is_below_every_pair_and_attained() {
         let turned = grid.negated();
         let base = Entered::default();
         let corner = Corner::Least;
-        ranks.build(&group.long, &group.short, &base, &grid, &bounds, corner);
+        ranks.build(
+            pulp::Arch::new(),
+            &group.long,
+            &group.short,
+            &base,
+            &grid,
+            &bounds,
+            corner,
+        );
         let slow = exhaustive(&ranks, &turned, &bounds);
         for leaf_cells in [1, 12, 300] {
             let mut search = Search::default();
