@@ -201,7 +201,10 @@ impl ExactSolver {
 
     /// Heap memory held, in bytes.
     pub fn bytes(&self) -> usize {
-        (self.long.capacity() + self.short.capacity()) * size_of::<Item>() + self.ranks.bytes()
+        (self.long.capacity() + self.short.capacity()) * size_of::<Item>()
+            + self.ranks.bytes()
+            + self.search.bytes()
+            + self.zoom.bytes()
     }
 
     /// As [`exact`].
@@ -310,6 +313,9 @@ impl ExactSolver {
             .search
             .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
         if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
+            let held = self.bytes();
+            let bytes = kinetic::bytes_needed(&self.ranks);
+            reserve("the kinetic tree of a group", bytes, held, options)?;
             let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), &mut best);
             searched.open = more.open;
             searched.work += more.work;
@@ -464,7 +470,7 @@ struct Found {
 }
 
 fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {
-    if !(fee >= 0.0 && fee < 1.0) {
+    if !(0.0..1.0).contains(&fee) {
         let expected = "a fraction within [0, 1), such as EQUITY_FEE";
         return Err(Error::option("fee", fee, expected));
     }

@@ -71,6 +71,8 @@ impl Statistics {
         self.magnitude += u128::from(scaled as u64 + 1);
     }
 
+    /// Adds the statistics of another shard of the same group.
+    #[cfg(test)]
     pub(super) fn merge(&mut self, other: &Self) {
         self.legs += other.legs;
         self.heaviest = self.heaviest.max(other.heaviest);
@@ -400,6 +402,7 @@ impl Entered {
     }
 
     /// Adds the sums of another shard of the same group.
+    #[cfg(test)]
     pub(super) fn merge(&mut self, other: &Self) {
         self.sums.a += other.sums.a;
         self.sums.b += other.sums.b;

@@ -217,11 +217,6 @@ impl Ranks {
         (self.x.len(), self.y.len())
     }
 
-    /// Number of cells.
-    pub(super) fn cells(&self) -> u64 {
-        self.x.len() as u64 * self.y.len() as u64
-    }
-
     /// Number of events.
     pub(super) fn events(&self) -> usize {
         self.by_x.events.len()

@@ -30,6 +30,9 @@
 //! bottom rows, gives all bottom rows and what lies inside; one scan by `k`, with 8 lanes for
 //! the 8 right columns, gives the right columns. A block in the heap takes 64 bytes and no list.
 
+// One index runs over several arrays of lanes: that is what becomes vectors.
+#![allow(clippy::needless_range_loop)]
+
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 

@@ -299,3 +299,48 @@ fn the_least_profit_of_a_box_is_below_every_pair_and_attained() {
         }
     }
 }
+
+#[test]
+fn sums_of_shards_added_in_any_order_are_those_of_the_group() {
+    let mut rng = Rng(8);
+    for case in 0..200 {
+        let bounds = draw_box(&mut rng);
+        let fee = [0.0, 0.001, 0.02][rng.below(3) as usize];
+        let shards: Vec<Group> = (0..1 + rng.below(6))
+            .map(|_| {
+                let legs = rng.below(300);
+                Group::draw(&mut rng, legs, fee, &bounds)
+            })
+            .collect();
+        let at = Multipliers::new(
+            rng.between(-0.03, 0.03) as f32,
+            rng.between(-0.03, 0.03) as f32,
+        );
+        let value = |order: &mut dyn Iterator<Item = &Group>, whole: bool| {
+            let shards: Vec<&Group> = order.collect();
+            let mut statistics = Statistics::default();
+            shards
+                .iter()
+                .for_each(|shard| statistics.merge(&shard.statistics));
+            let grid = Grid::new(&statistics, fee);
+            let mut total = Entered::default();
+            for shard in shards {
+                let mut sums = Entered::default();
+                let into = if whole { &mut total } else { &mut sums };
+                for (side, items) in [(Side::Long, &shard.long), (Side::Short, &shard.short)] {
+                    for item in items {
+                        into.add(side, item, &grid, at, ExitRule::Intraday);
+                    }
+                }
+                total.merge(&sums);
+            }
+            (
+                total.value(&grid, at),
+                grid.profit(total.value(&grid, at), 3).to_bits(),
+            )
+        };
+        let one = value(&mut shards.iter(), true);
+        assert_eq!(value(&mut shards.iter(), false), one, "case {case}");
+        assert_eq!(value(&mut shards.iter().rev(), false), one, "case {case}");
+    }
+}

@@ -153,6 +153,7 @@ impl Zoom {
     /// lower bound on the greatest value.
     ///
     /// No leg may be capped inside `bounds`.
+    #[allow(clippy::too_many_arguments, reason = "one problem, in its parts")]
     pub(super) fn run(
         &mut self,
         arch: pulp::Arch,
@@ -304,8 +305,7 @@ impl Zoom {
                 let (column, row) = (&self.columns[p + 1], &self.rows[q]);
                 let corner = &self.cells[(p + 1) * lines + q];
                 let constant = corner.c + column.constant + row.constant;
-                let value =
-                    (corner.a + column.slope) * x - (corner.b + row.slope) * y + constant as f64;
+                let value = (corner.a + column.slope) * x - (corner.b + row.slope) * y + constant;
                 let cell = &self.cells[p * lines + q];
                 let inside = cell.in_row + cell.in_column + self.columns[p].inside + row.inside;
                 greatest_corner = greatest_corner.max(value - margin);
