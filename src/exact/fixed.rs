@@ -260,7 +260,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(bar: &Bar, position: f32) -> Option<(Side, Self)> {
         let leg = Leg::new(bar, position, 0.0)?;
         let item = Self {
