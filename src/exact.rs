@@ -202,7 +202,10 @@ impl ExactSolver {
 
     /// Heap memory held, in bytes.
     pub fn bytes(&self) -> usize {
-        (self.long.capacity() + self.short.capacity()) * size_of::<Item>() + self.ranks.bytes()
+        (self.long.capacity() + self.short.capacity()) * size_of::<Item>()
+            + self.ranks.bytes()
+            + self.search.bytes()
+            + self.zoom.bytes()
     }
 
     /// As [`exact`].
@@ -260,9 +263,11 @@ impl ExactSolver {
             })?;
         }
         let mut statistics = Statistics::default();
-        fixed::for_each_position(batch, members, |bar, position| {
-            let legs = (&mut self.long, &mut self.short);
-            take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
+        self.arch.dispatch(|| {
+            fixed::for_each_position(batch, members, |bar, position| {
+                let legs = (&mut self.long, &mut self.short);
+                take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
+            });
         });
         Ok(statistics)
     }
@@ -282,12 +287,20 @@ impl ExactSolver {
         {
             let legs = (&mut self.long, &mut self.short);
             let floor = &mut best.floor;
-            self.zoom
-                .run(legs, grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
+            self.zoom.run(
+                self.arch,
+                legs,
+                grid,
+                &mut bounds,
+                &mut base,
+                floor,
+                ZOOM_LEGS,
+            );
         }
         let bounds = &bounds;
         self.reserve_ranks(options)?;
         self.ranks.build(
+            self.arch,
             &self.long,
             &self.short,
             &base,
@@ -301,6 +314,9 @@ impl ExactSolver {
             .search
             .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
         if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
+            let held = self.bytes();
+            let bytes = kinetic::bytes_needed(&self.ranks);
+            reserve("the kinetic tree of a group", bytes, held, options)?;
             let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), &mut best);
             searched.open = more.open;
             searched.work += more.work;
@@ -342,6 +358,7 @@ impl ExactSolver {
         let base = Entered::default();
         let ranks = &mut self.ranks;
         ranks.build(
+            self.arch,
             &self.long,
             &self.short,
             &base,
@@ -454,7 +471,7 @@ struct Found {
 }
 
 fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {
-    if !(fee >= 0.0 && fee < 1.0) {
+    if !(0.0..1.0).contains(&fee) {
         let expected = "a fraction within [0, 1), such as EQUITY_FEE";
         return Err(Error::option("fee", fee, expected));
     }

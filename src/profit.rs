@@ -266,6 +266,7 @@ impl Leg {
     /// The leg of a position over a bar; `None` for position 0 (or NaN).
     ///
     /// `fee` is a fraction per entered leg, already rounded to f32.
+    #[inline(always)]
     pub fn new(bar: &Bar, position: f32, fee: f32) -> Option<Self> {
         let (side, close_term) = if position > 0.0 {
             (Side::Long, bar.close - fee)
@@ -328,6 +329,7 @@ impl Leg {
 }
 
 /// Greatest f32 `h` with `clamp(pred + h, 0, 10) <= high` (`<` if `strict`), sums rounded to f32.
+#[inline(always)]
 fn high_breakpoint(pred: f32, high: f32, strict: bool) -> f32 {
     if strict {
         if !(high > 0.0) {
@@ -347,6 +349,7 @@ fn high_breakpoint(pred: f32, high: f32, strict: bool) -> f32 {
 }
 
 /// Least f32 `l` with `clamp(pred + l, -1, 0) >= low` (`>` if `strict`), sums rounded to f32.
+#[inline(always)]
 fn low_breakpoint(pred: f32, low: f32, strict: bool) -> f32 {
     // Rounding is symmetric: pred + l >= a is -pred + (-l) <= -a.
     if strict {
@@ -371,24 +374,40 @@ fn low_breakpoint(pred: f32, low: f32, strict: bool) -> f32 {
 /// The rounded sum is at most `limit` while the real sum is at most halfway to the next float,
 /// which places `x` to within an ulp or two; the neighbours decide. Bisection over all floats is
 /// the way out for magnitudes where the halfway point is not representable.
+///
+/// Without branches up to the last test: which neighbour it is, is as good as random.
+#[inline(always)]
 fn greatest_addend(pred: f32, limit: f32) -> f32 {
     let halfway = (f64::from(limit) + f64::from(limit.next_up())) * 0.5;
-    let mut x = (halfway - f64::from(pred)) as f32;
-    for _ in 0..4 {
-        if pred + x <= limit {
-            let next = x.next_up();
-            if !(pred + next <= limit) {
-                // + 0.0 turns -0.0 into 0.0: equal multipliers have equal bits.
-                return x + 0.0;
-            }
-            x = next;
-        } else {
-            x = x.next_down();
-        }
+    let x = (halfway - f64::from(pred)) as f32;
+    let key = monotone(x);
+    let at = |step: i32| monotone_inverse(key.wrapping_add(step));
+    let holds = |x: f32| pred + x <= limit;
+    let mut greatest = at(-1);
+    greatest = if holds(x) { x } else { greatest };
+    greatest = if holds(at(1)) { at(1) } else { greatest };
+    if holds(at(-1)) & !holds(at(2)) {
+        // + 0.0 turns -0.0 into 0.0: equal multipliers have equal bits.
+        greatest + 0.0
+    } else {
+        bisect_addend(pred, limit)
     }
-    bisect_addend(pred, limit)
 }
 
+/// Order-preserving map from f32 to i32; -0.0 comes just before 0.0.
+#[inline(always)]
+fn monotone(x: f32) -> i32 {
+    let bits = x.to_bits() as i32;
+    bits ^ ((bits >> 31) & 0x7fff_ffff)
+}
+
+#[inline(always)]
+fn monotone_inverse(key: i32) -> f32 {
+    f32::from_bits((key ^ ((key >> 31) & 0x7fff_ffff)) as u32)
+}
+
+#[cold]
+#[inline(never)]
 fn bisect_addend(pred: f32, limit: f32) -> f32 {
     if !(pred + f32::MIN <= limit) {
         return f32::NEG_INFINITY;

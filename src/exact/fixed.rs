@@ -71,6 +71,8 @@ impl Statistics {
         self.magnitude += u128::from(scaled as u64 + 1);
     }
 
+    /// Adds the statistics of another shard of the same group.
+    #[cfg(test)]
     pub(super) fn merge(&mut self, other: &Self) {
         self.legs += other.legs;
         self.heaviest = self.heaviest.max(other.heaviest);
@@ -258,7 +260,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(bar: &Bar, position: f32) -> Option<(Side, Self)> {
         let leg = Leg::new(bar, position, 0.0)?;
         let item = Self {
@@ -400,6 +402,7 @@ impl Entered {
     }
 
     /// Adds the sums of another shard of the same group.
+    #[cfg(test)]
     pub(super) fn merge(&mut self, other: &Self) {
         self.sums.a += other.sums.a;
         self.sums.b += other.sums.b;
@@ -417,7 +420,7 @@ impl Entered {
 }
 
 /// Calls `f` with every bar and position of some simulations.
-#[inline]
+#[inline(always)]
 pub(super) fn for_each_position(batch: &Batch, members: &[u32], mut f: impl FnMut(&Bar, f32)) {
     let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
     for simulation in simulations {

@@ -142,6 +142,7 @@ impl WithSimd for Rows<'_> {
                         let columns = j - j0 + 1;
                         let (slope, b_slope) = event.slopes();
                         let constant = event.constant as f64;
+                        // Without a branch on the side: it is as good as random.
                         for ((p, b), x) in p.iter_mut().zip(b.iter_mut()).zip(&*x).take(columns) {
                             *p += slope * x + constant;
                             *b += b_slope;
@@ -180,7 +181,17 @@ fn row_maximum(x: &[f64], p: &[f64], b: &[f64], a: f64, y: f64) -> f64 {
             };
         }
     }
-    greatest.into_iter().fold(f64::NEG_INFINITY, f64::max)
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let other = greatest[lane + width];
+            if other > greatest[lane] {
+                greatest[lane] = other;
+            }
+        }
+        width /= 2;
+    }
+    greatest[0]
 }
 
 impl Sweep {

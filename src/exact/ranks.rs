@@ -19,6 +19,8 @@
 //! Every event stands twice, sorted by `j` and by `k`, so that a search can read the events of
 //! any range of ranks as one slice.
 
+use pulp::{Simd, WithSimd};
+
 use super::fixed::{Entered, Grid, Item, Sums, Terms};
 use super::radix;
 
@@ -182,15 +184,37 @@ pub(super) fn unordered(key: u32) -> f32 {
     })
 }
 
+/// The passes over the legs; one leg at a time, but wide instruction sets have the conversions.
+struct Build<'a> {
+    ranks: &'a mut Ranks,
+    long: &'a [Item],
+    short: &'a [Item],
+    base: &'a Entered,
+    grid: &'a Grid,
+    bounds: &'a Box2,
+    corner: Corner,
+}
+
+impl WithSimd for Build<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.ranks.build_here(
+            self.long,
+            self.short,
+            self.base,
+            self.grid,
+            self.bounds,
+            self.corner,
+        );
+    }
+}
+
 impl Ranks {
     /// Number of candidates on h and on l.
     pub(super) fn shape(&self) -> (usize, usize) {
         (self.x.len(), self.y.len())
-    }
-
-    /// Number of cells.
-    pub(super) fn cells(&self) -> u64 {
-        self.x.len() as u64 * self.y.len() as u64
     }
 
     /// Number of events.
@@ -223,7 +247,31 @@ impl Ranks {
 
     /// Ranks the legs that can be entered inside `bounds`; all of `long` and `short` must be.
     /// `base`: the sums of legs that do not change inside.
+    #[allow(clippy::too_many_arguments, reason = "one problem, in its parts")]
     pub(super) fn build(
+        &mut self,
+        arch: pulp::Arch,
+        long: &[Item],
+        short: &[Item],
+        base: &Entered,
+        grid: &Grid,
+        bounds: &Box2,
+        corner: Corner,
+    ) {
+        arch.dispatch(Build {
+            ranks: self,
+            long,
+            short,
+            base,
+            grid,
+            bounds,
+            corner,
+        });
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one problem, in its parts")]
+    #[inline(always)]
+    fn build_here(
         &mut self,
         long: &[Item],
         short: &[Item],
@@ -251,6 +299,7 @@ impl Ranks {
         }
     }
 
+    #[inline(always)]
     fn negate(&mut self) {
         for sums in [&mut self.x_slope, &mut self.y_slope] {
             sums.iter_mut().for_each(|sum| *sum = -*sum);
@@ -264,6 +313,7 @@ impl Ranks {
         }
     }
 
+    #[inline(always)]
     fn rank_x(&mut self, long: &[Item], short: &[Item], bounds: &Box2, corner: Corner) {
         let (least, greatest) = bounds.high;
         let at_gates = corner == Corner::Greatest;
@@ -328,6 +378,7 @@ impl Ranks {
         }
     }
 
+    #[inline(always)]
     fn rank_y(&mut self, long: &[Item], short: &[Item], bounds: &Box2, corner: Corner) {
         let (least, greatest) = bounds.low;
         let at_gates = corner == Corner::Greatest;
@@ -388,6 +439,7 @@ impl Ranks {
     }
 
     /// Entries into the tables, and counts of events into the offsets.
+    #[inline(always)]
     fn tables(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
         let (columns, rows) = self.shape();
         let zeros = |values: &mut Vec<f64>, length| {
@@ -448,6 +500,7 @@ impl Ranks {
     }
 
     /// Sums the tables over the ranks, the base and the fees included.
+    #[inline(always)]
     fn sum_tables(&mut self, base: &Entered, grid: &Grid) {
         let (columns, rows) = self.shape();
         let mut sums = base.sums;
@@ -470,6 +523,7 @@ impl Ranks {
         }
     }
 
+    #[inline(always)]
     fn fill(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
         let (columns, rows) = self.shape();
         self.by_x.reserve();

@@ -105,6 +105,7 @@ impl Group {
     }
 
     fn extreme(&mut self, bounds: &Box2, corner: Corner) -> Extreme {
+        let arch = pulp::Arch::new();
         let (long, short) = &mut self.moving;
         long.clone_from(&self.long);
         short.clone_from(&self.short);
@@ -112,13 +113,12 @@ impl Group {
         restrict(long, Side::Long, &self.grid, bounds, &mut base);
         restrict(short, Side::Short, &self.grid, bounds, &mut base);
         self.ranks
-            .build(long, short, &base, &self.grid, bounds, corner);
+            .build(arch, long, short, &base, &self.grid, bounds, corner);
         let grid = match corner {
             Corner::Greatest => self.grid,
             Corner::Least => self.grid.negated(),
         };
         let mut best = Best::none();
-        let arch = pulp::Arch::new();
         let searched = self
             .search
             .run(arch, &self.ranks, &grid, bounds, WORK_CAP, &mut best);

@@ -30,6 +30,9 @@
 //! bottom rows, gives all bottom rows and what lies inside; one scan by `k`, with 8 lanes for
 //! the 8 right columns, gives the right columns. A block in the heap takes 64 bytes and no list.
 
+// One index runs over several arrays of lanes: that is what becomes vectors.
+#![allow(clippy::needless_range_loop)]
+
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -44,10 +47,10 @@ use super::ranks::{Box2, Ranks};
 const PARTS: usize = 8;
 
 /// Most cells of a block that is swept instead of cut. Measured: flat from 2048 to 8192.
-const LEAF_CELLS: u64 = 4096;
+const LEAF_CELLS: u64 = 1024;
 
 /// Most cells that are swept without any search. Measured.
-const LATTICE_CELLS: u64 = 65_536;
+const LATTICE_CELLS: u64 = 4096;
 
 /// Rounding of a bound: sums of a few values, each of a few operations.
 const MARGIN: f64 = 64.0 * ROUNDING;

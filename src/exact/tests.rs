@@ -144,6 +144,7 @@ fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
         let grid = Grid::new(&group.statistics, fee);
         let base = Entered::default();
         ranks.build(
+            pulp::Arch::new(),
             &group.long,
             &group.short,
             &base,
@@ -191,6 +192,7 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
         let grid = Grid::new(&group.statistics, fee);
         let mut base = Entered::default();
         whole.build(
+            pulp::Arch::new(),
             &group.long,
             &group.short,
             &base,
@@ -204,12 +206,21 @@ fn the_zoom_keeps_the_cell_of_the_enumeration() {
         let mut floor = f64::NEG_INFINITY;
         let before = group.long.len() + group.short.len();
         let pair = (&mut group.long, &mut group.short);
-        zoom.run(pair, &grid, &mut inner, &mut base, &mut floor, 2);
+        zoom.run(
+            pulp::Arch::new(),
+            pair,
+            &grid,
+            &mut inner,
+            &mut base,
+            &mut floor,
+            2,
+        );
         assert!(
             floor <= slow.value as f64,
             "case {case}: the floor is too high"
         );
         part.build(
+            pulp::Arch::new(),
             &group.long,
             &group.short,
             &base,
@@ -240,7 +251,15 @@ fn the_least_profit_of_a_box_is_below_every_pair_and_attained() {
         let turned = grid.negated();
         let base = Entered::default();
         let corner = Corner::Least;
-        ranks.build(&group.long, &group.short, &base, &grid, &bounds, corner);
+        ranks.build(
+            pulp::Arch::new(),
+            &group.long,
+            &group.short,
+            &base,
+            &grid,
+            &bounds,
+            corner,
+        );
         let slow = exhaustive(&ranks, &turned, &bounds);
         for leaf_cells in [1, 12, 300] {
             let mut search = Search::default();
@@ -278,5 +297,50 @@ fn the_least_profit_of_a_box_is_below_every_pair_and_attained() {
             let at = Multipliers::new(within(&mut rng, bounds.high), within(&mut rng, bounds.low));
             assert!(value(at) >= least, "case {case}: {at:?}");
         }
+    }
+}
+
+#[test]
+fn sums_of_shards_added_in_any_order_are_those_of_the_group() {
+    let mut rng = Rng(8);
+    for case in 0..200 {
+        let bounds = draw_box(&mut rng);
+        let fee = [0.0, 0.001, 0.02][rng.below(3) as usize];
+        let shards: Vec<Group> = (0..1 + rng.below(6))
+            .map(|_| {
+                let legs = rng.below(300);
+                Group::draw(&mut rng, legs, fee, &bounds)
+            })
+            .collect();
+        let at = Multipliers::new(
+            rng.between(-0.03, 0.03) as f32,
+            rng.between(-0.03, 0.03) as f32,
+        );
+        let value = |order: &mut dyn Iterator<Item = &Group>, whole: bool| {
+            let shards: Vec<&Group> = order.collect();
+            let mut statistics = Statistics::default();
+            shards
+                .iter()
+                .for_each(|shard| statistics.merge(&shard.statistics));
+            let grid = Grid::new(&statistics, fee);
+            let mut total = Entered::default();
+            for shard in shards {
+                let mut sums = Entered::default();
+                let into = if whole { &mut total } else { &mut sums };
+                for (side, items) in [(Side::Long, &shard.long), (Side::Short, &shard.short)] {
+                    for item in items {
+                        into.add(side, item, &grid, at, ExitRule::Intraday);
+                    }
+                }
+                total.merge(&sums);
+            }
+            (
+                total.value(&grid, at),
+                grid.profit(total.value(&grid, at), 3).to_bits(),
+            )
+        };
+        let one = value(&mut shards.iter(), true);
+        assert_eq!(value(&mut shards.iter(), false), one, "case {case}");
+        assert_eq!(value(&mut shards.iter().rev(), false), one, "case {case}");
     }
 }

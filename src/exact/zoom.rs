@@ -15,7 +15,9 @@
 //! ends where branch and bound, of second order, is better. Where the profit is flat it finds
 //! nothing to put aside and costs one pass.
 
-use super::fixed::{Entered, Grid, Item, Terms};
+use pulp::{Simd, WithSimd};
+
+use super::fixed::{Entered, Grid, Item};
 use super::lattice::ROUNDING;
 use super::ranks::Box2;
 use crate::profit::{ExitRule, Multipliers, Side};
@@ -55,7 +57,8 @@ impl Lines {
 
     #[inline(always)]
     fn guess(&self, value: f32) -> usize {
-        (((value - self.start) * self.per_unit) as usize).min(self.values.len() - 1)
+        let last = self.values.len() as i32 - 1;
+        (((value - self.start) * self.per_unit) as i32).clamp(0, last) as usize
     }
 
     /// Number of lines `<= value`.
@@ -88,10 +91,10 @@ impl Lines {
 /// What a cell of the table sums.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {
-    /// Sums of events, as in the rank form, over lines.
+    /// Sums of events, as in the rank form, over lines. Rounded: a bound has a margin anyway.
     a: f64,
     b: f64,
-    c: i64,
+    c: f64,
     /// Positive parts of couplings whose low gate lies in this row of blocks.
     in_row: f64,
     /// Positive parts of couplings whose high gate lies in this column of blocks.
@@ -102,7 +105,7 @@ struct Cell {
 #[derive(Debug, Clone, Copy, Default)]
 struct Edge {
     slope: f64,
-    constant: i64,
+    constant: f64,
     weight: f64,
     /// Positive parts of entries whose gate lies in this row or column of blocks.
     inside: f64,
@@ -119,6 +122,24 @@ pub(super) struct Zoom {
     rows: Vec<Edge>,
 }
 
+/// The pass over the legs; one leg at a time, but wide instruction sets have the conversions.
+struct Fill<'a> {
+    zoom: &'a mut Zoom,
+    long: &'a [Item],
+    short: &'a [Item],
+    grid: &'a Grid,
+    parts: usize,
+}
+
+impl WithSimd for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.zoom.fill(self.long, self.short, self.grid, self.parts);
+    }
+}
+
 impl Zoom {
     /// Heap memory held, in bytes.
     pub(super) fn bytes(&self) -> usize {
@@ -132,8 +153,10 @@ impl Zoom {
     /// lower bound on the greatest value.
     ///
     /// No leg may be capped inside `bounds`.
+    #[allow(clippy::too_many_arguments, reason = "one problem, in its parts")]
     pub(super) fn run(
         &mut self,
+        arch: pulp::Arch,
         (long, short): (&mut Vec<Item>, &mut Vec<Item>),
         grid: &Grid,
         bounds: &mut Box2,
@@ -152,7 +175,13 @@ impl Zoom {
             }
             self.high.set(bounds.high, parts);
             self.low.set(bounds.low, parts);
-            self.fill(long, short, grid, parts);
+            arch.dispatch(Fill {
+                zoom: self,
+                long,
+                short,
+                grid,
+                parts,
+            });
             *bounds = self.keep(grid, base, parts, legs, floor);
             restrict(long, Side::Long, grid, bounds, base);
             restrict(short, Side::Short, grid, bounds, base);
@@ -163,6 +192,7 @@ impl Zoom {
     }
 
     /// Puts every leg into its cells.
+    #[inline(always)]
     fn fill(&mut self, long: &[Item], short: &[Item], grid: &Grid, parts: usize) {
         let lines = parts + 1;
         self.cells.clear();
@@ -180,9 +210,8 @@ impl Zoom {
         } = self;
         for item in long {
             let place = Place::new(item, high, low);
-            let terms = Terms::new(item, grid);
-            let weight = f64::from(terms.weight);
-            let scaled = weight * grid.scale;
+            let terms = Plain::new(item, grid);
+            let (weight, scaled) = (terms.weight, terms.scaled);
             let entry =
                 scaled * (f64::from(item.close) - low_at_gate(item)) - grid.fee_rate() * weight;
             if let Some(row) = rows.get_mut(place.row) {
@@ -220,9 +249,8 @@ impl Zoom {
             if place.columns == 0 {
                 continue;
             }
-            let terms = Terms::new(item, grid);
-            let weight = f64::from(terms.weight);
-            let scaled = weight * grid.scale;
+            let terms = Plain::new(item, grid);
+            let (weight, scaled) = (terms.weight, terms.scaled);
             let entry =
                 scaled * (high_at_gate(item) - f64::from(item.close)) - grid.fee_rate() * weight;
             let gate = place.columns - 1;
@@ -265,7 +293,8 @@ impl Zoom {
     ) -> Box2 {
         let lines = parts + 1;
         self.sum(grid, base, parts);
-        let margin = 64.0 * ROUNDING;
+        // Every leg is rounded a few times, and so is every sum it enters.
+        let margin = (64.0 + 16.0 * legs as f64) * ROUNDING;
         let growth = 1.0 + legs as f64 * f64::EPSILON;
         let mut greatest_corner = *floor;
         // The bound takes the place of what it is made of.
@@ -276,8 +305,7 @@ impl Zoom {
                 let (column, row) = (&self.columns[p + 1], &self.rows[q]);
                 let corner = &self.cells[(p + 1) * lines + q];
                 let constant = corner.c + column.constant + row.constant;
-                let value =
-                    (corner.a + column.slope) * x - (corner.b + row.slope) * y + constant as f64;
+                let value = (corner.a + column.slope) * x - (corner.b + row.slope) * y + constant;
                 let cell = &self.cells[p * lines + q];
                 let inside = cell.in_row + cell.in_column + self.columns[p].inside + row.inside;
                 greatest_corner = greatest_corner.max(value - margin);
@@ -328,7 +356,7 @@ impl Zoom {
         }
         let mut sum = Edge {
             slope: base.sums.a,
-            constant: base.sums.c,
+            constant: base.sums.c as f64,
             weight: base.weight[1],
             inside: 0.0,
         };
@@ -337,7 +365,7 @@ impl Zoom {
         }
         let mut sum = Edge {
             slope: base.sums.b,
-            constant: 0,
+            constant: 0.0,
             weight: base.weight[0],
             inside: 0.0,
         };
@@ -353,7 +381,36 @@ fn accumulate(sum: &mut Edge, edge: &mut Edge, grid: &Grid) {
     sum.constant += edge.constant;
     sum.weight += edge.weight;
     edge.slope = sum.slope;
-    edge.constant = sum.constant - grid.fee(sum.weight);
+    edge.constant = sum.constant - grid.fee_rate() * sum.weight;
+}
+
+/// The constants of a leg as in [`Terms`](super::fixed::Terms), not rounded.
+struct Plain {
+    weight: f64,
+    /// Units per return.
+    scaled: f64,
+    high: f64,
+    high_clamp: f64,
+    low: f64,
+    low_clamp: f64,
+}
+
+impl Plain {
+    #[inline(always)]
+    fn new(item: &Item, grid: &Grid) -> Self {
+        let weight = f64::from(grid.weight(item.weight));
+        let scaled = weight * grid.scale;
+        let close = f64::from(item.close);
+        let (high_pred, low_pred) = (f64::from(item.high_pred), f64::from(item.low_pred));
+        Self {
+            weight,
+            scaled,
+            high: scaled * (high_pred - close),
+            high_clamp: -scaled * high_pred,
+            low: scaled * (close - low_pred),
+            low_clamp: scaled * low_pred,
+        }
+    }
 }
 
 /// Where a leg lies among the lines.
@@ -414,45 +471,39 @@ pub(super) fn restrict(
     base: &mut Entered,
 ) {
     let at = Multipliers::new(bounds.high.1, bounds.low.0);
-    legs.retain(|item| {
+    let mut kept = 0;
+    for index in 0..legs.len() {
+        let item = legs[index];
+        // Without branches: which gate lies where is as good as random.
         let (least, greatest) = bounds.high;
         let high_never = item.high_gate < least;
         let high_always = item.high_gate >= greatest;
         let clamp = -item.high_pred;
-        let high_moves = clamp >= least && clamp < greatest;
+        let high_moves = (clamp >= least) & (clamp < greatest);
         let (least, greatest) = bounds.low;
         let low_never = item.low_gate > greatest;
         let low_always = item.low_gate <= least;
         let clamp = -item.low_pred;
-        let low_moves = clamp > least && clamp <= greatest;
-        let (entry_never, entry_always, entry_moves, exit_never, exit_always, exit_moves) =
-            match side {
-                Side::Long => (
-                    low_never,
-                    low_always,
-                    low_moves,
-                    high_never,
-                    high_always,
-                    high_moves,
-                ),
-                Side::Short => (
-                    high_never,
-                    high_always,
-                    high_moves,
-                    low_never,
-                    low_always,
-                    low_moves,
-                ),
-            };
-        if entry_never {
-            return false;
+        let low_moves = (clamp > least) & (clamp <= greatest);
+        let capped = item.capped(bounds.high.1);
+        let (entry_never, entry_fixed, exit_fixed) = match side {
+            Side::Long => (
+                low_never,
+                low_always & !low_moves,
+                high_never | (high_always & !high_moves),
+            ),
+            Side::Short => (
+                high_never,
+                high_always & !high_moves,
+                low_never | (low_always & !low_moves),
+            ),
+        };
+        let constant = entry_fixed & exit_fixed & !capped;
+        if constant & !entry_never {
+            base.add(side, &item, grid, at, ExitRule::Intraday);
         }
-        let settled = !item.capped(bounds.high.1);
-        let constant =
-            settled && entry_always && !entry_moves && (exit_never || (exit_always && !exit_moves));
-        if constant {
-            base.add(side, item, grid, at, ExitRule::Intraday);
-        }
-        !constant
-    });
+        legs[kept] = item;
+        kept += usize::from(!(entry_never | constant));
+    }
+    legs.truncate(kept);
 }

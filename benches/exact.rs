@@ -1,0 +1,173 @@
+//! The exact optimum beside DIRECT with 500 evaluations, on the same groups.
+//!
+//! `exact/TxS`: S groups of one simulation of T bars, one thread; `exact/pooled`: one group of all;
+//! `exact/threads`: many groups on 1 and 2 threads. Throughput is in bars. Data: skilled forecasts
+//! (`synthetic::batch`) and noise (forecasts that know nothing of the bar). Every result is
+//! checked to be proved, and not below DIRECT's, before anything is timed.
+
+mod synthetic;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rayon::prelude::*;
+use trisect::{
+    Batch, DirectOptions, EQUITY_FEE, EvaluateOptions, Evaluator, Exact, ExactOptions, ExactSolver,
+    ExitRule, Fields, Method, Multipliers, OptimizeOptions, Sharing, Weights, exact_profit,
+    optimize,
+};
+
+/// Draws simulations of so many bars.
+type Source = fn(usize, usize) -> Batch;
+
+const BOX: (f32, f32) = (-0.03, 0.03);
+
+/// The bars of [`synthetic::batch`] with forecasts of their own: uniform around usual levels.
+fn noise(simulations: usize, bars: usize) -> Batch {
+    let mut rng = synthetic::Rng::new(3);
+    let skilled = synthetic::batch(simulations, bars);
+    let mut builder = Batch::builder();
+    for simulation in skilled.simulations() {
+        let mut forecast = |low: f64, high: f64| -> Vec<f32> {
+            let bars = 0..simulation.bars();
+            bars.map(|_| rng.between(low, high) as f32).collect()
+        };
+        let (high_pred, low_pred) = (forecast(0.0, 0.03), forecast(-0.03, 0.0));
+        let Weights::EntryExit(position) = simulation.weights else {
+            unreachable!("as drawn");
+        };
+        let simulation = Fields {
+            high_pred: &high_pred[..],
+            low_pred: &low_pred[..],
+            weights: Weights::EntryExit(position),
+            ..simulation
+        };
+        builder.push(simulation).expect("drawn within the limits");
+    }
+    builder.build().expect("at least one simulation")
+}
+
+fn solve(solver: &mut ExactSolver, batch: &Batch, members: &[u32]) -> Exact {
+    let options = ExactOptions::default();
+    solver
+        .solve(
+            batch,
+            members,
+            EQUITY_FEE,
+            ExitRule::Intraday,
+            BOX,
+            BOX,
+            &options,
+        )
+        .expect("a valid group")
+}
+
+/// DIRECT with 500 evaluations per group on one thread.
+fn direct<'a>(batch: &'a Batch, sharing: Sharing) -> (Evaluator<'a>, OptimizeOptions) {
+    let evaluate = EvaluateOptions {
+        threads: Some(1),
+        ..EvaluateOptions::default()
+    };
+    let evaluator = Evaluator::cpu(batch, &evaluate).expect("one thread");
+    let options = OptimizeOptions {
+        sharing,
+        method: Method::Direct(DirectOptions {
+            max_evaluations: 500,
+            ..DirectOptions::production()
+        }),
+        ..OptimizeOptions::default()
+    };
+    (evaluator, options)
+}
+
+/// Exact optima are proved and never below what DIRECT finds.
+fn check(batch: &Batch, groups: &[Vec<u32>], sharing: Sharing) {
+    let (mut evaluator, options) = direct(batch, sharing);
+    let outcome = optimize(&mut evaluator, &options, ()).expect("a search");
+    let mut solver = ExactSolver::new();
+    for (members, found) in groups.iter().zip(&outcome.groups) {
+        let best = solve(&mut solver, batch, members);
+        let at: Multipliers = found.multipliers;
+        let value = exact_profit(batch, members, EQUITY_FEE, ExitRule::Intraday, at);
+        assert!(best.is_proved() && best.profit >= value.expect("a valid pair"));
+    }
+}
+
+fn exact(criterion: &mut Criterion) {
+    let sources: [(&str, Source); 2] = [("skilled", synthetic::batch), ("noise", noise)];
+    for (data, draw) in sources {
+        for (bars, simulations) in [(6, 100_000), (200, 2000), (2000, 100)] {
+            let batch = draw(simulations, bars);
+            let groups: Vec<Vec<u32>> = (0..simulations as u32).map(|s| vec![s]).collect();
+            check(&batch, &groups, Sharing::PerSimulation);
+            let mut group = criterion.benchmark_group(format!("exact/{bars}x{simulations}"));
+            group.throughput(Throughput::Elements((simulations * bars) as u64));
+            let mut solver = ExactSolver::new();
+            group.bench_function(BenchmarkId::new("exact", data), |bencher| {
+                bencher.iter(|| {
+                    groups
+                        .iter()
+                        .map(|members| solve(&mut solver, &batch, members).profit)
+                        .sum::<f64>()
+                });
+            });
+            let (mut evaluator, options) = direct(&batch, Sharing::PerSimulation);
+            group.bench_function(BenchmarkId::new("direct-500", data), |bencher| {
+                bencher.iter(|| optimize(&mut evaluator, &options, ()));
+            });
+            group.finish();
+        }
+        for simulations in [100, 1000, 10_000] {
+            let batch = draw(simulations, 200);
+            let groups = [(0..simulations as u32).collect::<Vec<u32>>()];
+            check(&batch, &groups, Sharing::All);
+            let mut group = criterion.benchmark_group(format!("exact/pooled-{simulations}x200"));
+            group.throughput(Throughput::Elements(simulations as u64 * 200));
+            let mut solver = ExactSolver::new();
+            group.bench_function(BenchmarkId::new("exact", data), |bencher| {
+                bencher.iter(|| solve(&mut solver, &batch, &groups[0]));
+            });
+            println!(
+                "{data}: {} heap bytes per leg",
+                solver.bytes() / (simulations * 200)
+            );
+            let (mut evaluator, options) = direct(&batch, Sharing::All);
+            group.bench_function(BenchmarkId::new("direct-500", data), |bencher| {
+                bencher.iter(|| optimize(&mut evaluator, &options, ()));
+            });
+            group.finish();
+        }
+    }
+}
+
+fn threads(criterion: &mut Criterion) {
+    let batch = synthetic::batch(4000, 200);
+    let members: Vec<u32> = (0..4000).collect();
+    let mut group = criterion.benchmark_group("exact/threads");
+    group.throughput(Throughput::Elements(4000 * 200));
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("threads");
+        group.bench_function(BenchmarkId::from_parameter(threads), |bencher| {
+            bencher.iter(|| {
+                pool.install(|| {
+                    members
+                        .par_chunks(1)
+                        .with_min_len(64)
+                        .map_init(ExactSolver::new, |solver, members| {
+                            solve(solver, &batch, members).profit
+                        })
+                        .collect::<Vec<f64>>()
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = exact, threads
+}
+criterion_main!(benches);
