@@ -72,7 +72,6 @@ impl Statistics {
     }
 
     /// Adds the statistics of another shard of the same group.
-    #[cfg(test)]
     pub(super) fn merge(&mut self, other: &Self) {
         self.legs += other.legs;
         self.heaviest = self.heaviest.max(other.heaviest);
@@ -402,7 +401,6 @@ impl Entered {
     }
 
     /// Adds the sums of another shard of the same group.
-    #[cfg(test)]
     pub(super) fn merge(&mut self, other: &Self) {
         self.sums.a += other.sums.a;
         self.sums.b += other.sums.b;

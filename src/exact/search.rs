@@ -39,7 +39,7 @@ use std::collections::BinaryHeap;
 use pulp::{Simd, WithSimd};
 
 use super::best::{Best, Change};
-use super::fixed::{self, Grid, Sums};
+use super::fixed::{Grid, Sums};
 use super::lattice::{Block, ROUNDING, Sweep};
 use super::ranks::{Box2, Ranks};
 
