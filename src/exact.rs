@@ -55,7 +55,7 @@ use search::Search;
 use zoom::Zoom;
 
 /// Fewest legs that are zoomed. Measured.
-const ZOOM_LEGS: usize = 3000;
+const ZOOM_LEGS: usize = 1000;
 
 /// What to do when the search has done its share of work and has no proof yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
