@@ -60,7 +60,9 @@ const ZOOM_LEGS: usize = 1000;
 /// What to do when the search has done its share of work and has no proof yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnCap {
-    /// Go on with a method whose work is bounded, O(N log² N), until there is a proof.
+    /// Go on with a method whose work does not depend on how flat the profit is, about
+    /// O(N log² N), up to the proof. Where more pairs than the cap allows are equal to within
+    /// rounding, a gap of that size remains: below 2^-43 of the sum of the legs' magnitudes.
     #[default]
     Prove,
     /// Return the best pair so far with the proven upper bound.
