@@ -279,25 +279,8 @@ impl ExactSolver {
         bounds: &Box2,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
-        let mut base = Entered::default();
         let mut best = Best::none();
-        let mut bounds = *bounds;
-        let mut legs = self.long.iter().chain(&self.short);
-        if self.long.len() + self.short.len() >= ZOOM_LEGS
-            && !legs.any(|item| item.capped(bounds.high.1))
-        {
-            let legs = (&mut self.long, &mut self.short);
-            let floor = &mut best.floor;
-            self.zoom.run(
-                self.arch,
-                legs,
-                grid,
-                &mut bounds,
-                &mut base,
-                floor,
-                ZOOM_LEGS,
-            );
-        }
+        let (bounds, base) = self.zoomed(grid, bounds, &mut best);
         let bounds = &bounds;
         self.reserve_ranks(options)?;
         self.ranks.build(
@@ -330,6 +313,27 @@ impl ExactSolver {
         })
     }
 
+    /// The part of the box that matters, with the sums of the legs that do not change there; the
+    /// others stay.
+    fn zoomed(&mut self, grid: &Grid, bounds: &Box2, best: &mut Best) -> (Box2, Entered) {
+        let (mut bounds, mut base) = (*bounds, Entered::default());
+        let mut legs = self.long.iter().chain(&self.short);
+        if self.long.len() + self.short.len() >= ZOOM_LEGS
+            && !legs.any(|item| item.capped(bounds.high.1))
+        {
+            self.zoom.run(
+                self.arch,
+                (&mut self.long, &mut self.short),
+                grid,
+                &mut bounds,
+                &mut base,
+                &mut best.floor,
+                ZOOM_LEGS,
+            );
+        }
+        (bounds, base)
+    }
+
     /// Refuses rank forms that are too large.
     fn reserve_ranks(&self, options: &ExactOptions) -> Result<(), Error> {
         let legs = self.long.len() + self.short.len();
@@ -355,8 +359,9 @@ impl ExactSolver {
         bounds: &Box2,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
+        let (bounds, base) = self.zoomed(grid, bounds, &mut Best::none());
+        let bounds = &bounds;
         self.reserve_ranks(options)?;
-        let base = Entered::default();
         let ranks = &mut self.ranks;
         ranks.build(
             self.arch,
