@@ -56,12 +56,14 @@ use search::Search;
 use zoom::Zoom;
 
 /// Fewest legs that are zoomed. Measured.
-const ZOOM_LEGS: usize = 3000;
+const ZOOM_LEGS: usize = 1000;
 
 /// What to do when the search has done its share of work and has no proof yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnCap {
-    /// Go on with a method whose work is bounded, O(N log² N), until there is a proof.
+    /// Go on with a method whose work does not depend on how flat the profit is, about
+    /// O(N log² N), up to the proof. Where more pairs than the cap allows are equal to within
+    /// rounding, a gap of that size remains: below 2^-43 of the sum of the legs' magnitudes.
     #[default]
     Prove,
     /// Return the best pair so far with the proven upper bound.
@@ -278,25 +280,8 @@ impl ExactSolver {
         bounds: &Box2,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
-        let mut base = Entered::default();
         let mut best = Best::none();
-        let mut bounds = *bounds;
-        let mut legs = self.long.iter().chain(&self.short);
-        if self.long.len() + self.short.len() >= ZOOM_LEGS
-            && !legs.any(|item| item.capped(bounds.high.1))
-        {
-            let legs = (&mut self.long, &mut self.short);
-            let floor = &mut best.floor;
-            self.zoom.run(
-                self.arch,
-                legs,
-                grid,
-                &mut bounds,
-                &mut base,
-                floor,
-                ZOOM_LEGS,
-            );
-        }
+        let (bounds, base) = self.zoomed(grid, bounds, &mut best);
         let bounds = &bounds;
         self.reserve_ranks(options)?;
         self.ranks.build(
@@ -329,6 +314,27 @@ impl ExactSolver {
         })
     }
 
+    /// The part of the box that matters, with the sums of the legs that do not change there; the
+    /// others stay.
+    fn zoomed(&mut self, grid: &Grid, bounds: &Box2, best: &mut Best) -> (Box2, Entered) {
+        let (mut bounds, mut base) = (*bounds, Entered::default());
+        let mut legs = self.long.iter().chain(&self.short);
+        if self.long.len() + self.short.len() >= ZOOM_LEGS
+            && !legs.any(|item| item.capped(bounds.high.1))
+        {
+            self.zoom.run(
+                self.arch,
+                (&mut self.long, &mut self.short),
+                grid,
+                &mut bounds,
+                &mut base,
+                &mut best.floor,
+                ZOOM_LEGS,
+            );
+        }
+        (bounds, base)
+    }
+
     /// Refuses rank forms that are too large.
     fn reserve_ranks(&self, options: &ExactOptions) -> Result<(), Error> {
         let legs = self.long.len() + self.short.len();
@@ -354,8 +360,9 @@ impl ExactSolver {
         bounds: &Box2,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
+        let (bounds, base) = self.zoomed(grid, bounds, &mut Best::none());
+        let bounds = &bounds;
         self.reserve_ranks(options)?;
-        let base = Entered::default();
         let ranks = &mut self.ranks;
         ranks.build(
             self.arch,

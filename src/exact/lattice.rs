@@ -16,7 +16,7 @@ use super::ranks::{Box2, Ranks};
 pub(super) const WIDTH: usize = 512;
 
 /// Columns are padded to a multiple of this.
-const LANES: usize = 16;
+const LANES: usize = 8;
 
 /// Ranks `j0..j1` by `k0..k1`.
 #[derive(Debug, Clone, Copy)]

@@ -33,7 +33,7 @@ const LEG_SLACK: f64 = 4.0;
 
 /// Number of lines less one for so many legs. Measured: the best at 20,000 to 2,000,000.
 fn lines_for(legs: usize) -> usize {
-    ((legs as f64).sqrt() * 0.3) as usize
+    ((legs as f64).sqrt() * 0.7).min(256.0) as usize
 }
 
 /// One axis cut into equal parts.

@@ -255,11 +255,21 @@ fn no_pair_of_an_enumeration_is_better_nor_as_good_and_nearer() {
 
 #[test]
 fn no_sampled_pair_is_better() {
-    let mut rng = Rng::new(72);
+    sample(72, 600, 400);
+}
+
+/// Groups that the zoom and the branch and bound take, not the lattice alone.
+#[test]
+fn no_sampled_pair_is_better_in_large_groups() {
+    sample(73, 40, 12_000);
+}
+
+fn sample(seed: u64, cases: usize, longest: usize) {
+    let mut rng = Rng::new(seed);
     let mut solver = ExactSolver::new();
-    for case in 0..600 {
+    for case in 0..cases {
         let simulations = 1 + rng.below(3);
-        let (batch, _) = draw_batch(&mut rng, simulations, 400 / simulations);
+        let (batch, _) = draw_batch(&mut rng, simulations, longest / simulations);
         let terms = Terms::draw(&mut rng);
         let members: Vec<u32> = (0..batch.len() as u32).collect();
         let found = terms.solve(&mut solver, &batch, &members);
