@@ -39,7 +39,8 @@ mod ranks;
 mod region;
 pub(crate) mod report;
 mod search;
-#[cfg(test)]
+// Thousands of cross-checks: hours in an interpreter.
+#[cfg(all(test, not(miri)))]
 mod tests;
 mod zoom;
 
