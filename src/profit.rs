@@ -380,8 +380,8 @@ fn low_breakpoint(pred: f32, low: f32, strict: bool) -> f32 {
 fn greatest_addend(pred: f32, limit: f32) -> f32 {
     let halfway = (f64::from(limit) + f64::from(limit.next_up())) * 0.5;
     let x = (halfway - f64::from(pred)) as f32;
-    let key = monotone(x);
-    let at = |step: i32| monotone_inverse(key.wrapping_add(step));
+    let key = ordered(x);
+    let at = |step: i32| unordered(key.wrapping_add(step));
     let holds = |x: f32| pred + x <= limit;
     let mut greatest = at(-1);
     greatest = if holds(x) { x } else { greatest };
@@ -396,13 +396,13 @@ fn greatest_addend(pred: f32, limit: f32) -> f32 {
 
 /// Order-preserving map from f32 to i32; -0.0 comes just before 0.0.
 #[inline(always)]
-fn monotone(x: f32) -> i32 {
+fn ordered(x: f32) -> i32 {
     let bits = x.to_bits() as i32;
     bits ^ ((bits >> 31) & 0x7fff_ffff)
 }
 
 #[inline(always)]
-fn monotone_inverse(key: i32) -> f32 {
+fn unordered(key: i32) -> f32 {
     f32::from_bits((key ^ ((key >> 31) & 0x7fff_ffff)) as u32)
 }
 
@@ -416,8 +416,8 @@ fn bisect_addend(pred: f32, limit: f32) -> f32 {
         return f32::INFINITY;
     }
     let (mut holds, mut fails) = (ordered(f32::MIN), ordered(f32::MAX));
-    while fails - holds > 1 {
-        let middle = holds + (fails - holds) / 2;
+    while fails.abs_diff(holds) > 1 {
+        let middle = holds.midpoint(fails);
         if pred + unordered(middle) <= limit {
             holds = middle;
         } else {
@@ -425,17 +425,6 @@ fn bisect_addend(pred: f32, limit: f32) -> f32 {
         }
     }
     unordered(holds) + 0.0
-}
-
-/// Order-preserving map from f32 to integers.
-fn ordered(x: f32) -> i64 {
-    let bits = i64::from(x.to_bits() & 0x7fff_ffff);
-    if x.is_sign_negative() { -bits } else { bits }
-}
-
-fn unordered(i: i64) -> f32 {
-    let magnitude = f32::from_bits(i.unsigned_abs() as u32);
-    if i < 0 { -magnitude } else { magnitude }
 }
 
 /// A simulation's profit in the canonical f32 order, one leg at a time.
@@ -501,7 +490,7 @@ mod tests {
         let mut cases = 0;
         for pred in values {
             for limit in values {
-                for step in -3_i64..=3 {
+                for step in -3..=3 {
                     let limit = unordered(ordered(limit) + step);
                     let fast = greatest_addend(pred, limit);
                     let slow = bisect_addend(pred, limit);
@@ -515,7 +504,7 @@ mod tests {
 
     #[test]
     fn the_order_map_is_monotone_and_invertible() {
-        let mut last = i64::MIN;
+        let mut last = i32::MIN;
         for x in [f32::MIN, -1.0, -1e-45, 0.0, 1e-45, 1.0, f32::MAX] {
             assert!(ordered(x) > last);
             assert_eq!(unordered(ordered(x)).to_bits(), x.to_bits());
