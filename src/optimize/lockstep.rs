@@ -118,8 +118,11 @@ fn one_by_one(
         Ok((Found::of(direct), rounds))
     };
     let searches = 0..groups.len() * rules.len();
+    // A thread keeps its search over a run of them, but few searches are for all threads.
+    let task = searches.len() / (4 * threads.count());
     let results: Vec<(Found, u64)> = threads.run(|| {
-        let searches = searches.into_par_iter().with_min_len(SEARCHES_PER_TASK);
+        let task = task.clamp(1, SEARCHES_PER_TASK);
+        let searches = searches.into_par_iter().with_min_len(task);
         searches.map_init(start, run).collect::<Result<_, Error>>()
     })?;
     Ok(Search {
