@@ -183,7 +183,8 @@ pub struct Outcome {
     pub profits: Vec<f64>,
     /// Which simulations make up which group.
     pub membership: Groups,
-    /// Rounds: calls of the evaluator per exit rule.
+    /// Rounds of the search that took most of them; in lockstep, calls of the evaluator per exit
+    /// rule.
     pub rounds: u64,
     /// Candidates scored, over all groups and exit rules.
     pub evaluations: u64,

@@ -86,7 +86,7 @@ impl Settings {
         if self.use_direct == Some(false) {
             return Err(Error::Unavailable {
                 what: "differential evolution (MARKETSIM_USE_DIRECT_OPTIMIZER=0)",
-                why: "this version of the library searches with DIRECT or a grid".to_owned(),
+                why: "this version of the library has DIRECT, grid and exact search".to_owned(),
                 remedy: "unset the variable or set it to 1",
             });
         }
