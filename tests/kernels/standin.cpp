@@ -23,7 +23,7 @@
 //   fail_launch      0          n: the n-th kernel run from now on fails (CUDA_ERROR_LAUNCH_FAILED); after that
 //                               every call in its context does, until all owners released the context
 //   late             1          0: work on a stream runs at once; 1: it runs when somebody waits for it
-//   schedule         0          order of the threads of a block, as cuda_host.h numbers them
+//   schedule         0          order of the threads of a block: 0 forward, 1 backward, n > 1 random with seed n
 //   trace            0          1: every call is named on stderr
 //
 // Counters, `standin_get("name", device)`, device -1: all devices. `standin_reset()` sets those marked * to 0.
