@@ -84,9 +84,11 @@ pub use batch::{
 pub use direct::{
     Best, Bounds, Direct, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target,
 };
-pub use error::Error;
+pub use error::{CudaError, Error};
+#[cfg(feature = "cuda")]
+pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Storage, Threads,
 };
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
