@@ -172,12 +172,12 @@ void run(const standin::Launch& launch, unsigned schedule) {
 
 const std::vector<standin::Kernel>& standin::kernels() {
     static const std::vector<Kernel> all = {
-        {"evaluate_intraday_f32", sizeof(Round), 1024, check_single, run<evaluate_intraday_f32>},
-        {"evaluate_close_f32", sizeof(Round), 1024, check_single, run<evaluate_close_f32>},
-        {"evaluate_intraday_f16", sizeof(Round), 1024, check_half, run<evaluate_intraday_f16>},
-        {"evaluate_close_f16", sizeof(Round), 1024, check_half, run<evaluate_close_f16>},
-        {"evaluate_intraday_bf16", sizeof(Round), 1024, check_half, run<evaluate_intraday_bf16>},
-        {"evaluate_close_bf16", sizeof(Round), 1024, check_half, run<evaluate_close_bf16>},
+        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_intraday_f32>},
+        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_close_f32>},
+        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_f16>},
+        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_f16>},
+        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_bf16>},
+        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_bf16>},
     };
     return all;
 }
