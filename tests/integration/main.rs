@@ -1,6 +1,8 @@
 //! Everything that is tested through the public interface, as one binary.
 
 mod batch;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod direct;
 mod direct_objectives;
 mod direct_published;

@@ -2,6 +2,13 @@
 
 use trisect::{Batch, Fields, Leg, Multipliers, Simulation, Weights};
 
+/// Whether something that a test needs must be there: `TRISECT_TEST_REQUIRE` lists such things,
+/// separated by commas. What is missing otherwise ends the test with its reason.
+pub fn required(what: &str) -> bool {
+    let required = std::env::var("TRISECT_TEST_REQUIRE").unwrap_or_default();
+    required.split(',').any(|word| word.trim() == what)
+}
+
 /// SplitMix64: small, seeded, the same everywhere.
 #[derive(Clone)]
 pub struct Rng(u64);
