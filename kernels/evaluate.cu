@@ -26,8 +26,8 @@
 // Blocks (x, y) of one x share the candidates of a slot, tile y, y + gridDim.y, and so on.
 //
 // Preconditions. blockDim.x is a multiple of 32 and at most MAX_THREADS. Dynamic shared memory
-// holds the greater of STAGED_BYTES_* x legs of the longest slot of the second kind, and
-// PACKED_BYTES_* x slots per block. Bars are finite with low > -1, weights lie within (0, 10],
+// holds what the constants below say for the longest slot of the second kind and for a block of
+// the third, whichever is more. Bars are finite with low > -1, weights lie within (0, 10],
 // 0 <= fee < 1. Slots of the third kind have at most MAX_PACKED legs per side.
 //
 // Determinism. Profits have the canonical order of summation of src/profit.rs whatever the shape of
@@ -36,26 +36,34 @@
 
 // --- what the host must know ---
 
-// Threads per block at most: registers are allotted for two such blocks per multiprocessor.
+// Threads per block at most: registers are allotted for three such blocks per multiprocessor.
 constexpr unsigned MAX_THREADS = 256;
 
 // Legs per side of a slot of the third kind at most.
 constexpr unsigned MAX_PACKED = 8;
 
-// Bytes of shared memory per leg of a slot of the second kind.
-constexpr unsigned STAGED_BYTES_INTRADAY = 24;
-constexpr unsigned STAGED_BYTES_CLOSE = 16;
+// Bytes of shared memory of a block of the second kind: STAGED_BYTES, and so much more per thread
+// and per leg.
+constexpr unsigned STAGED_BYTES = 16;
+constexpr unsigned STAGED_BYTES_PER_THREAD = 96;
+constexpr unsigned STAGED_BYTES_PER_LEG_INTRADAY = 24;
+constexpr unsigned STAGED_BYTES_PER_LEG_CLOSE = 16;
 
-// Bytes of shared memory per slot of the third kind. One record more than there are legs: with
-// strides of 17 records the slots of a warp start in different banks.
+// Bytes of shared memory per slot of the third kind: for one leg more than there are, since with
+// strides of 17 the slots of a warp begin in different banks.
 constexpr unsigned PACKED_STRIDE = 2 * MAX_PACKED + 1;
-constexpr unsigned PACKED_BYTES_INTRADAY = PACKED_STRIDE * STAGED_BYTES_INTRADAY;
-constexpr unsigned PACKED_BYTES_CLOSE = PACKED_STRIDE * STAGED_BYTES_CLOSE;
+constexpr unsigned PACKED_BYTES_PER_SLOT_INTRADAY = PACKED_STRIDE * STAGED_BYTES_PER_LEG_INTRADAY;
+constexpr unsigned PACKED_BYTES_PER_SLOT_CLOSE = PACKED_STRIDE * STAGED_BYTES_PER_LEG_CLOSE;
 
 // Candidates per warp, and per thread, in the three mappings.
 constexpr unsigned BY_LEGS_CANDIDATES = 8;
 constexpr unsigned STAGED_CANDIDATES = 8;
 constexpr unsigned PACKED_CANDIDATES = 4;
+
+static_assert(STAGED_BYTES == sizeof(float4), "bounds");
+static_assert(STAGED_BYTES_PER_LEG_INTRADAY == sizeof(float4) + sizeof(float2), "gates and terms");
+static_assert(STAGED_BYTES_PER_LEG_CLOSE == sizeof(float4), "fields");
+static_assert(PACKED_BYTES_PER_SLOT_INTRADAY == 408 && PACKED_BYTES_PER_SLOT_CLOSE == 272, "");
 
 // The one argument of every entry point.
 struct Round {
@@ -310,8 +318,8 @@ TRISECT_DEVICE unsigned reduce_over_lanes(float (&sums)[N], unsigned lane) {
 template <unsigned N, class Legs, bool AtClose>
 TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const Work& work,
                                      unsigned warp, unsigned warps) {
-    // Unrolled where few candidates leave the loads exposed.
-    constexpr unsigned UNROLL = N >= 4 ? 1 : 4;
+    // Unrolled where few candidates leave the loads exposed. (Not all compilers unroll.)
+    [[maybe_unused]] constexpr unsigned UNROLL = N >= 4 ? 1 : 4;
     // The lanes that hold the same result; the first of them stores it.
     constexpr unsigned COPIES = WARP_LANES / N;
     const FeeBounds bounds(round.fee);
@@ -363,6 +371,9 @@ TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const
 // legs of the walk are 8 apart, and the upper two levels of the tree stay within the walk.
 constexpr unsigned WALKS = 8;
 constexpr unsigned WALK_LANES = WARP_LANES / WALKS;
+constexpr unsigned WALK_LEVELS = 3;
+static_assert(1u << WALK_LEVELS == WALKS, "the rest of the tree joins the walks");
+static_assert(STAGED_BYTES_PER_THREAD == WALK_LEVELS * STAGED_CANDIDATES * sizeof(float), "");
 
 // Adds the legs base, base + 8, ... of one side to the partial sums of their lanes.
 template <class Rule, unsigned N>
@@ -389,17 +400,53 @@ TRISECT_DEVICE void walk_side(const Stage<Rule::AT_CLOSE>& stage, unsigned first
     }
 }
 
+// Sums of complete subtrees that wait for their siblings, one per level, of all threads.
+//
+// In shared memory, for a stack of registers whose depth varies costs a move per register and step.
+template <unsigned N>
+struct Waiting {
+    static_assert(N % 4 == 0, "moved in 128 bits");
+
+    float4* memory;
+
+    // What lies behind them.
+    TRISECT_DEVICE float4* end() const {
+        return memory + WALK_LEVELS * (N / 4) * blockDim.x;
+    }
+
+    TRISECT_DEVICE void put(unsigned level, const float (&sums)[N]) const {
+#pragma unroll
+        for (unsigned k = 0; k < N; k += 4) {
+            memory[place(level, k)] =
+                make_float4(sums[k], sums[k + 1], sums[k + 2], sums[k + 3]);
+        }
+    }
+
+    TRISECT_DEVICE void add_to(unsigned level, float (&sums)[N]) const {
+#pragma unroll
+        for (unsigned k = 0; k < N; k += 4) {
+            const float4 waiting = memory[place(level, k)];
+            sums[k] += waiting.x;
+            sums[k + 1] += waiting.y;
+            sums[k + 2] += waiting.z;
+            sums[k + 3] += waiting.w;
+        }
+    }
+
+private:
+    static TRISECT_DEVICE unsigned place(unsigned level, unsigned k) {
+        return (level * (N / 4) + k / 4) * blockDim.x + threadIdx.x;
+    }
+};
+
 // The profits of N candidates.
 //
 // The tree adds lanes 16 apart, then 8, 4, 2 and 1. The first two levels end within a walk; the
-// walks come in bit-reversed order 0, 4, 2, 6, 1, 5, 3, 7, so that every further addition joins
-// the two latest sums of equal depth: a stack of one sum per level.
+// walks come in bit-reversed order 0, 4, 2, 6, 1, 5, 3, 7, so that each further addition joins the
+// two latest sums of equal depth.
 template <bool AtClose, bool Capped, unsigned N>
-TRISECT_DEVICE void walk(const Stage<AtClose>& stage, const Span& span, const Pairs<N>& pairs,
-                         FeeBounds bounds, float (&profits)[N]) {
-    float pairs_of_walks[N];
-    float quads_of_walks[N];
-    float halves[N];
+TRISECT_DEVICE void walk(const Stage<AtClose>& stage, const Waiting<N>& waiting, const Span& span,
+                         const Pairs<N>& pairs, FeeBounds bounds, float (&profits)[N]) {
 #pragma unroll 1
     for (unsigned step = 0; step < WALKS; ++step) {
         const unsigned base = (step & 1) << 2 | (step & 2) | step >> 2;
@@ -411,56 +458,30 @@ TRISECT_DEVICE void walk(const Stage<AtClose>& stage, const Span& span, const Pa
         for (unsigned k = 0; k < N; ++k) {
             profits[k] = (sums[0][k] + sums[2][k]) + (sums[1][k] + sums[3][k]);
         }
-        // The depth at which this walk ends is the number of trailing ones of its step. The tests
-        // are the same for all threads.
-        if ((step & 1) == 0) {
+        // As many subtrees end with this walk as its step has trailing ones.
 #pragma unroll
-            for (unsigned k = 0; k < N; ++k) {
-                pairs_of_walks[k] = profits[k];
+        for (unsigned level = 0; level < WALK_LEVELS; ++level) {
+            if ((step >> level & 1) == 0) {
+                waiting.put(level, profits);
+                break;
             }
-            continue;
-        }
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            profits[k] = pairs_of_walks[k] + profits[k];
-        }
-        if ((step & 2) == 0) {
-#pragma unroll
-            for (unsigned k = 0; k < N; ++k) {
-                quads_of_walks[k] = profits[k];
-            }
-            continue;
-        }
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            profits[k] = quads_of_walks[k] + profits[k];
-        }
-        if ((step & 4) == 0) {
-#pragma unroll
-            for (unsigned k = 0; k < N; ++k) {
-                halves[k] = profits[k];
-            }
-            continue;
-        }
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            profits[k] = halves[k] + profits[k];
+            waiting.add_to(level, profits);
         }
     }
 }
 
 // The tiles of candidates of this block.
 template <bool AtClose, bool Capped>
-TRISECT_DEVICE void evaluate_staged(const Stage<AtClose>& stage, const Round& round,
+TRISECT_DEVICE void evaluate_staged(const Stage<AtClose>& stage,
+                                    const Waiting<STAGED_CANDIDATES>& waiting, FeeBounds bounds,
                                     const Span& span, const Work& work) {
     constexpr unsigned N = STAGED_CANDIDATES;
-    const FeeBounds bounds(round.fee);
     const unsigned tile = N * blockDim.x;
 #pragma unroll 1
     for (unsigned first = blockIdx.y * tile; first < work.count; first += gridDim.y * tile) {
         const Pairs<N> pairs(work, first + threadIdx.x, blockDim.x);
         float profits[N];
-        walk<AtClose, Capped>(stage, span, pairs, bounds, profits);
+        walk<AtClose, Capped>(stage, waiting, span, pairs, bounds, profits);
 #pragma unroll
         for (unsigned k = 0; k < N; ++k) {
             work.put(first + k * blockDim.x + threadIdx.x, profits[k]);
@@ -470,8 +491,10 @@ TRISECT_DEVICE void evaluate_staged(const Stage<AtClose>& stage, const Round& ro
 
 template <class Legs, bool AtClose>
 TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const Work& work) {
+    // Bounds, waiting sums, legs.
     DYNAMIC_SHARED(float4, memory);
-    const Stage<AtClose> stage(memory, span.longs + span.shorts);
+    const Waiting<STAGED_CANDIDATES> waiting = {memory + 1};
+    const Stage<AtClose> stage(waiting.end(), span.longs + span.shorts);
 #pragma unroll 1
     for (unsigned leg = threadIdx.x; leg < span.longs; leg += blockDim.x) {
         stage.template put<false>(leg, Legs::template load<false>(round, span.first + leg));
@@ -481,11 +504,18 @@ TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const 
          leg += blockDim.x) {
         stage.template put<true>(leg, Legs::template load<true>(round, span.first + leg));
     }
+    // PERF: bounds that come from shared memory stay in registers. Those made of a parameter are
+    // read again and again within the loops, 3 % of all instructions.
+    if (threadIdx.x == 0) {
+        const FeeBounds bounds(round.fee);
+        memory[0] = make_float4(bounds.least, bounds.greatest, 0.0f, 0.0f);
+    }
     __syncthreads();
+    const FeeBounds bounds(memory[0]);
     if (span.capped != 0) {
-        evaluate_staged<AtClose, true>(stage, round, span, work);
+        evaluate_staged<AtClose, true>(stage, waiting, bounds, span, work);
     } else {
-        evaluate_staged<AtClose, false>(stage, round, span, work);
+        evaluate_staged<AtClose, false>(stage, waiting, bounds, span, work);
     }
 }
 
@@ -583,32 +613,32 @@ TRISECT_DEVICE void evaluate(const Round& round) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
 evaluate_intraday_f32(const Round round) {
     evaluate<StoredLegs, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
 evaluate_close_f32(const Round round) {
     evaluate<StoredLegs, true>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
 evaluate_intraday_f16(const Round round) {
     evaluate<HalfBars<F16>, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
 evaluate_close_f16(const Round round) {
     evaluate<HalfBars<F16>, true>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
 evaluate_intraday_bf16(const Round round) {
     evaluate<HalfBars<Bf16>, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
 evaluate_close_bf16(const Round round) {
     evaluate<HalfBars<Bf16>, true>(round);
 }

@@ -49,6 +49,9 @@ struct FeeBounds {
     float greatest;
 
     TRISECT_DEVICE explicit FeeBounds(float fee) : least(-fee), greatest(MAX_HIGH - fee) {}
+
+    // (least, greatest, -, -)
+    TRISECT_DEVICE explicit FeeBounds(float4 stored) : least(stored.x), greatest(stored.y) {}
 };
 
 // `sum` plus the term of one leg under the candidate (h, l).
@@ -58,29 +61,20 @@ struct FeeBounds {
 template <class Rule>
 TRISECT_DEVICE float add_leg(const Leg& leg, float h, float l, FeeBounds bounds, float sum) {
     // H - fee
-    auto high_value = [&] {
-        float b = fmaxf(h + leg.high_offset, bounds.least);
-        if (Rule::CAPPED) {
-            b = fminf(b, bounds.greatest);
-        }
-        return b;
-    };
+    float b = fmaxf(h + leg.high_offset, bounds.least);
+    if (Rule::CAPPED) {
+        b = fminf(b, bounds.greatest);
+    }
     // -L. Saturating is free on a device where a maximum is not, and exact: the upper clamp acts
     // only where the low gate fails (lows lie above -1), and there the value is not used.
-    auto low_value = [&] { return __saturatef(-l - leg.low_pred); };
+    const float a = __saturatef(-l - leg.low_pred);
     float value;
     if (Rule::SHORT) {
-        float exit = leg.close_term;
-        if (!Rule::AT_CLOSE) {
-            exit = l >= leg.low_gate ? low_value() : exit;
-        }
-        value = high_value() + exit;
+        const float exit = !Rule::AT_CLOSE && l >= leg.low_gate ? a : leg.close_term;
+        value = b + exit;
     } else {
-        float exit = leg.close_term;
-        if (!Rule::AT_CLOSE) {
-            exit = h <= leg.high_gate ? high_value() : exit;
-        }
-        value = exit + low_value();
+        const float exit = !Rule::AT_CLOSE && h <= leg.high_gate ? b : leg.close_term;
+        value = exit + a;
     }
     const bool entered = Rule::SHORT ? h <= leg.high_gate : l >= leg.low_gate;
     return entered ? __fmaf_rn(leg.weight, value, sum) : sum;
