@@ -16,6 +16,7 @@ mod exact_region;
 mod golden;
 mod golden_direct;
 mod golden_profit;
+mod kernels;
 mod optimize;
 mod profit;
 mod quality;
