@@ -170,9 +170,10 @@ impl<T: Pod> Transfer<T> {
     /// Room for `len` elements on both sides.
     fn reserve(&mut self, gpu: &Gpu, len: usize) -> Result<(), Error> {
         if self.both.as_ref().is_none_or(|(host, _)| host.len() < len) {
-            // The old buffers go first. Rounds differ a little: a quarter more saves the next.
-            self.both = None;
-            let len = len + len / 4;
+            // Rounds that have grown once will grow again: a quarter more saves some of that.
+            // The old buffers go first.
+            let slack = self.both.take().map_or(0, |_| len / 4);
+            let len = len + slack;
             self.both = Some((gpu.pinned(len)?, gpu.alloc(self.what, len)?));
         }
         Ok(())

@@ -176,7 +176,7 @@ fn sharings(simulations: usize) -> [Sharing; 4] {
 
 /// A list per group: none, one, a few, more than a warp takes.
 fn lists(rng: &mut Rng, batch: &Batch, groups: &Groups) -> Candidates {
-    let lengths = [0, 1, 7, 20, 40];
+    let lengths = [7, 0, 1, 20, 40];
     let lists: Vec<Vec<Multipliers>> = (0..groups.len())
         .map(|group| candidates(rng, batch, lengths[group % lengths.len()]))
         .collect();
@@ -387,7 +387,7 @@ fn a_batch_that_does_not_fit_is_streamed_to_the_same_bits() {
     let mut rng = Rng::new(70);
     let batch = ragged(&mut rng, Kind::Skilled, 300, 200);
     let groups = Groups::new(&Sharing::Chunks(7), batch.len()).unwrap();
-    let pairs = Candidates::shared(candidates(&mut rng, &batch, 20)).unwrap();
+    let pairs = Candidates::shared(candidates(&mut rng, &batch, 10)).unwrap();
     for storage in STORAGES {
         let options = EvaluateOptions {
             storage,
@@ -484,9 +484,7 @@ impl Standin {
     fn reset(&self) {
         // SAFETY: the stand-in exports a function of this name and type.
         unsafe {
-            let reset = self
-                .0
-                .get::<unsafe extern "C" fn()>(b"standin_reset\0");
+            let reset = self.0.get::<unsafe extern "C" fn()>(b"standin_reset\0");
             reset.unwrap()();
         }
     }

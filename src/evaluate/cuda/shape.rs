@@ -8,8 +8,11 @@ use super::device::Limits;
 /// Most legs per side of a simulation that shares a block with others.
 pub(super) const TINY_LEGS: u32 = 8;
 
-/// Staged bytes per leg, for every storage.
+/// Shared memory per staged leg, in bytes: the most that any kernel takes.
 const STAGED_BYTES: usize = 24;
+
+/// Shared memory of a packed simulation, in bytes.
+const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES;
 
 /// Legs that are staged at most: with more, too few blocks share a multiprocessor.
 const STAGED_LEGS: usize = 2688;
@@ -113,7 +116,7 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
     };
     let packed_bytes = match packed {
         0 => 0,
-        _ => per_block * 2 * TINY_LEGS as usize * STAGED_BYTES,
+        _ => per_block * PACKED_BYTES,
     };
     Shape {
         by_legs,
@@ -122,5 +125,102 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
         grid: (columns as u32, rows as u32),
         threads: threads as u32,
         shared_bytes: staged_bytes.max(packed_bytes) as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const H200: Limits = Limits {
+        multiprocessors: 132,
+        shared_bytes: 227 * 1024,
+    };
+
+    fn uniform(slots: usize, legs: usize, candidates: usize) -> Work {
+        let tiny = legs <= TINY_LEGS as usize;
+        let long = legs > staged_legs(H200);
+        Work {
+            slots,
+            long: if long { slots } else { 0 },
+            tiny_from: if tiny { 0 } else { slots },
+            staged_legs: if tiny || long { 0 } else { legs },
+            candidates,
+        }
+    }
+
+    #[test]
+    fn many_candidates_go_lanes_over_candidates() {
+        let shape = shape(uniform(1000, 200, 500), H200);
+        assert_eq!((shape.by_legs, shape.packed_from), (0, 1000));
+        assert_eq!((shape.grid, shape.threads), ((1000, 1), 64));
+        assert_eq!(shape.shared_bytes, 200 * 24);
+    }
+
+    #[test]
+    fn a_round_of_a_search_goes_lanes_over_legs() {
+        let shape = shape(uniform(1000, 200, 20), H200);
+        assert_eq!((shape.by_legs, shape.packed_from), (1000, 1000));
+        assert_eq!((shape.grid, shape.threads), ((1000, 1), 96));
+        assert_eq!(shape.shared_bytes, 0);
+    }
+
+    #[test]
+    fn tiny_simulations_share_blocks() {
+        let shape = shape(uniform(100_000, 6, 50), H200);
+        assert_eq!((shape.by_legs, shape.packed_from), (0, 0));
+        assert_eq!((shape.pack_lanes, shape.threads), (16, 128));
+        assert_eq!(shape.grid, (100_000_usize.div_ceil(8) as u32, 1));
+    }
+
+    #[test]
+    fn blocks_share_the_candidates_of_a_few_long_simulations() {
+        let shape = shape(uniform(1, 100_000, 500), H200);
+        assert_eq!((shape.by_legs, shape.packed_from), (1, 1));
+        let (columns, rows) = shape.grid;
+        // Every warp has something to do, no block is without.
+        let warps = rows as usize * shape.threads as usize / WARP;
+        assert_eq!(columns, 1);
+        assert!(warps >= 500_usize.div_ceil(PER_WARP), "{shape:?}");
+        assert!((rows as usize - 1) * shape.threads as usize / WARP * PER_WARP < 500);
+    }
+
+    /// Whatever the work, a launch is one the kernel and the device can do.
+    #[test]
+    fn every_shape_is_within_the_limits() {
+        let small = Limits {
+            multiprocessors: 1,
+            shared_bytes: 48 * 1024,
+        };
+        let mut shapes = 0;
+        for limits in [H200, small] {
+            let most = staged_legs(limits);
+            for slots in [1, 2, 31, 1000, 3_000_000] {
+                for candidates in [1, 2, 20, 191, 192, 500, 100_000] {
+                    for (long, tiny_from) in [(0, 0), (0, slots), (slots, slots), (1, slots)] {
+                        let shape = shape(
+                            Work {
+                                slots,
+                                long,
+                                tiny_from,
+                                staged_legs: if long < tiny_from { most } else { 0 },
+                                candidates,
+                            },
+                            limits,
+                        );
+                        assert!(shape.by_legs <= shape.packed_from && shape.packed_from <= slots);
+                        assert!(shape.threads % 32 == 0 && (32..=256).contains(&shape.threads));
+                        assert!(shape.shared_bytes as usize <= limits.shared_bytes);
+                        assert!(shape.pack_lanes.is_power_of_two() && shape.pack_lanes <= 32);
+                        let packed = (shape.grid.0 as usize - shape.packed_from)
+                            * (shape.threads as usize / shape.pack_lanes);
+                        assert!(packed >= slots - shape.packed_from, "{shape:?}");
+                        assert!((1..=65_535).contains(&shape.grid.1));
+                        shapes += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(shapes, 2 * 5 * 7 * 4);
     }
 }
