@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use half::{bf16, f16};
 use trisect::{Bar, Batch, ExitRule, Leg, Multipliers, Side, canonical_profit};
 
-use crate::support::{Columns, KINDS, Kind, Rng, candidates};
+use crate::support::{Columns, KINDS, Kind, Rng, candidates, package};
 
 /// Legs per side of a simulation that can be packed, as in `kernels/evaluate.cu`.
 const MAX_PACKED: usize = 8;
@@ -486,7 +486,7 @@ fn works(options: &[&str]) -> Result<(), String> {
 /// are wrong.
 fn build(name: &str, options: &[&str]) -> Result<PathBuf, String> {
     works(options)?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package();
     let binary = work_folder().join(name);
     let mut command = Command::new(compiler());
     command

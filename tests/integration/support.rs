@@ -1,6 +1,15 @@
 //! Seeded inputs for the tests of this binary.
 
+use std::path::PathBuf;
+
 use trisect::{Batch, Fields, Leg, Multipliers, Simulation, Weights};
+
+/// Folder of the package. Cargo says where it is now; without cargo, whoever moved the test's
+/// binary says it the same way, or it is where it was compiled.
+pub fn package() -> PathBuf {
+    let now = std::env::var_os("CARGO_MANIFEST_DIR");
+    now.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
 
 /// Whether something that a test needs must be there: `TRISECT_TEST_REQUIRE` lists such things,
 /// separated by commas. What is missing otherwise ends the test with its reason.
