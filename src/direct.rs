@@ -24,6 +24,8 @@
 
 mod classes;
 mod options;
+#[cfg(feature = "cuda")]
+mod outline;
 mod plan;
 mod replay;
 mod select;
@@ -32,6 +34,8 @@ mod snapshot;
 
 use crate::Error;
 use classes::Classes;
+#[cfg(feature = "cuda")]
+pub(crate) use outline::Outline;
 pub use options::{Bounds, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target};
 use select::Candidate;
 

@@ -11,6 +11,7 @@ mod fixed_point;
 use std::sync::Arc;
 
 use crate::batch::Batch;
+use crate::direct::{Bounds, DirectOptions, StopReason};
 use crate::error::Error;
 use crate::groups::{Candidates, Groups};
 use crate::profit::{EQUITY_FEE, ExitRule, Multipliers};
@@ -52,6 +53,82 @@ pub trait Evaluate {
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         None
     }
+
+    /// The evaluator as one that runs whole searches on its own, if it can: then the driver leaves
+    /// searches that nobody watches to it.
+    fn searches(&mut self) -> Option<&mut dyn Searches> {
+        None
+    }
+}
+
+/// Runs whole DIRECT searches where the scoring is done, without the driver between rounds.
+pub trait Searches {
+    /// The search of every exit rule and group, rules outermost; `None` when the evaluator leaves
+    /// these to the driver, because their rules are beyond it or it would be slower.
+    ///
+    /// A search makes the evaluations that [`Direct`](crate::Direct) makes when it is told the
+    /// negated [`means`](Evaluate::means) of its group, in the same order, and comes to the same
+    /// result, bit for bit.
+    ///
+    /// # Errors
+    /// Whatever keeps the evaluator from doing so.
+    fn search(&mut self, task: &SearchTask<'_>) -> Result<Option<Vec<Searched>>, Error>;
+}
+
+/// Which searches to run.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct SearchTask<'a> {
+    /// A search for each of them.
+    pub groups: &'a Groups,
+    /// And for each of these rules.
+    pub exit_rules: &'a [ExitRule],
+    /// The box: `high`, then `low`, return units.
+    pub bounds: &'a Bounds,
+    /// Rules and limits, checked.
+    pub options: &'a DirectOptions,
+}
+
+impl<'a> SearchTask<'a> {
+    /// Searches of all `groups` under each of `exit_rules`.
+    ///
+    /// # Errors
+    /// Options out of range; bounds of another number of axes than two.
+    pub fn new(
+        groups: &'a Groups,
+        exit_rules: &'a [ExitRule],
+        bounds: &'a Bounds,
+        options: &'a DirectOptions,
+    ) -> Result<Self, Error> {
+        options.check()?;
+        if bounds.dim() != 2 {
+            let expected = "2, those of high and low";
+            return Err(Error::option("axes of the bounds", bounds.dim(), expected));
+        }
+        Ok(Self {
+            groups,
+            exit_rules,
+            bounds,
+            options,
+        })
+    }
+}
+
+/// What became of one search, in the words of [`Direct`](crate::Direct).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Searched {
+    /// The best point, `[high, low]`, as it was evaluated; `None` when nothing feasible was seen.
+    pub point: Option<[f64; 2]>,
+    /// Its value, to be minimised: the negated mean profit. Infinite without a point.
+    pub value: f64,
+    /// Candidates scored.
+    pub evaluations: u64,
+    /// Iterations.
+    pub iterations: u64,
+    /// Rounds of evaluations.
+    pub rounds: u64,
+    /// Why the search ended.
+    pub stop: StopReason,
 }
 
 /// Scores the candidates of one group, from several threads at once.
@@ -98,6 +175,10 @@ impl<E: Evaluate + ?Sized> Evaluate for &mut E {
 
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         (**self).per_group()
+    }
+
+    fn searches(&mut self) -> Option<&mut dyn Searches> {
+        (**self).searches()
     }
 }
 
@@ -415,5 +496,13 @@ impl Evaluate for Evaluator<'_> {
 
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         self.evaluate().per_group()
+    }
+
+    fn searches(&mut self) -> Option<&mut dyn Searches> {
+        match self {
+            Self::Cpu(cpu) => cpu.searches(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.searches(),
+        }
     }
 }

@@ -90,7 +90,8 @@ pub use error::{CudaError, Error};
 #[cfg(feature = "cuda")]
 pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Storage, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, SearchTask, Searched,
+    Searches, Simd, Storage, Threads,
 };
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
@@ -99,7 +100,7 @@ pub use exact::{
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome,
-    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
+    Path, Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
 };
 pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,

@@ -173,6 +173,19 @@ pub struct RuleOutcome {
     pub profit: f64,
 }
 
+/// How the searches of a batch were run. The outcome does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// Each from its first round to its last on one thread.
+    OneByOne,
+    /// Round by round, all at once.
+    Lockstep,
+    /// Left to the evaluator, [`Evaluate::searches`]: on a GPU, one launch for all of them, or a
+    /// few.
+    OneLaunch,
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -190,6 +203,8 @@ pub struct Outcome {
     pub evaluations: u64,
     /// Bars times candidates scored.
     pub bar_candidates: u64,
+    /// How the searches were run.
+    pub path: Path,
     /// Time from the call to the return.
     pub wall_time: Duration,
 }
@@ -205,7 +220,7 @@ impl Outcome {
 ///
 /// The baseline (0, 0) always competes, even outside the bounds: no group ends worse than it
 /// began. The same batch and options give the same outcome on every backend and for every number
-/// of threads, `wall_time` aside. What is found is the best of this batch, in sample: it is not a
+/// of threads, `path` and `wall_time` aside. What is found is the best of this batch, in sample: it is not a
 /// forecast.
 ///
 /// # Errors
@@ -307,6 +322,7 @@ pub fn optimize<E: Evaluate + ?Sized>(
         rounds: search.rounds,
         evaluations: search.found.iter().map(|found| found.evaluations).sum(),
         bar_candidates,
+        path: search.path,
         wall_time: clock.start.elapsed(),
         profits,
         membership: groups,
@@ -318,6 +334,7 @@ struct Search {
     /// One per exit rule and group, rules outermost.
     found: Vec<Found>,
     rounds: u64,
+    path: Path,
 }
 
 struct Found {

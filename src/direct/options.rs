@@ -128,6 +128,13 @@ impl Bounds {
         ((c + a.offset) * a.range).max(a.low).min(a.high)
     }
 
+    /// `(low, high, range, offset)` of an axis, see [`Bounds`].
+    #[cfg(feature = "cuda")]
+    pub(super) fn numbers(&self, axis: usize) -> [f64; 4] {
+        let a = &self.axes[axis];
+        [a.low, a.high, a.range, a.offset]
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.axes)
     }

@@ -20,6 +20,8 @@
 //! [`canonical_profit`]: crate::profit::canonical_profit
 
 mod device;
+mod plan;
+mod search;
 mod shape;
 
 use std::ops::Range;
@@ -30,10 +32,11 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use self::device::{Argument, Buffer, Gpu, Pinned};
+use self::search::SearchBuffers;
 use self::shape::{Shape, TINY_LEGS, Work};
 use super::fixed_point::{self, fraction_bits_of, mean, power_of_two};
 use super::{
-    Evaluate, EvaluateOptions, Storage, Threads, check, check_fee, group_of, wrong_length,
+    Evaluate, EvaluateOptions, Searches, Storage, Threads, check, check_fee, group_of, wrong_length,
 };
 use crate::batch::{Batch, Field, Simulation};
 use crate::error::Error;
@@ -127,6 +130,7 @@ struct Shard {
     rows: Transfer<u64>,
     sums: Transfer<i64>,
     profits: Transfer<f32>,
+    searches: SearchBuffers,
     gpu: Gpu,
 }
 
@@ -495,6 +499,10 @@ impl Evaluate for Cuda<'_> {
         self.threads.clone()
     }
 
+    fn searches(&mut self) -> Option<&mut dyn Searches> {
+        Some(self)
+    }
+
     fn means(
         &mut self,
         groups: &Groups,
@@ -645,6 +653,7 @@ impl Shard {
             rows: Transfer::new("the rows of profits"),
             sums: Transfer::new("the sums"),
             profits: Transfer::new("the profits"),
+            searches: SearchBuffers::new(),
             gpu,
         })
     }
@@ -663,6 +672,7 @@ impl Shard {
             self.rows.host_bytes(),
             self.sums.host_bytes(),
             self.profits.host_bytes(),
+            self.searches.host_bytes(),
             self.spans.capacity() * size_of::<Span>(),
         ];
         self.gpu.taken() + streamed + host.iter().sum::<usize>()

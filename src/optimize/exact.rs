@@ -12,7 +12,7 @@ use crate::profit::ExitRule;
 
 use super::observe::{Clock, Report};
 use super::scores::Scores;
-use super::{Found, Search, as_point};
+use super::{Found, Path, Search, as_point};
 
 /// Ends of the box as f32, `(low, high)` per axis.
 ///
@@ -140,7 +140,15 @@ pub(super) fn exact_search(
             });
         }
     }
-    Ok(Search { found, rounds })
+    let path = match watched {
+        true => Path::Lockstep,
+        false => Path::OneByOne,
+    };
+    Ok(Search {
+        found,
+        rounds,
+        path,
+    })
 }
 
 /// The greatest upper bound of each group over the exit rules; `None` when one is missing.

@@ -8,7 +8,7 @@ use crate::profit::Multipliers;
 
 use super::observe::{Clock, Report};
 use super::scores::Scores;
-use super::{Found, Search, as_point};
+use super::{Found, Path, Search, as_point};
 
 /// The values of a grid, per axis.
 pub(super) struct Grid {
@@ -121,5 +121,6 @@ pub(super) fn grid_search<E: Evaluate + ?Sized>(
     Ok(Search {
         found: found.collect(),
         rounds,
+        path: Path::Lockstep,
     })
 }

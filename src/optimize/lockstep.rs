@@ -1,16 +1,17 @@
-//! DIRECT for many groups: all searches in lockstep, or each from its first round to its last.
+//! DIRECT for many groups: all searches in lockstep, or each from its first round to its last, here
+//! or where the evaluator runs them.
 
 use rayon::prelude::*;
 
 use crate::direct::{Direct, StopReason};
 use crate::error::Error;
-use crate::evaluate::{Evaluate, EvaluateGroup, Threads};
+use crate::evaluate::{Evaluate, EvaluateGroup, SearchTask, Searched, Threads};
 use crate::groups::Groups;
 use crate::profit::{ExitRule, Multipliers};
 
 use super::observe::{Clock, Report};
 use super::scores::Scores;
-use super::{Found, Search, as_pair};
+use super::{Found, Path, Search, as_pair};
 
 /// The points of one round, search by search.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +62,26 @@ impl Found {
     }
 }
 
+impl From<Searched> for Found {
+    fn from(searched: Searched) -> Self {
+        Self {
+            point: searched.point.map(Vec::from),
+            value: searched.value,
+            evaluations: searched.evaluations,
+            iterations: searched.iterations,
+            stop: searched.stop,
+            upper_bound: None,
+            work: 0,
+        }
+    }
+}
+
 /// Searches handed to a thread at once.
 const SEARCHES_PER_TASK: usize = 16;
 
-/// Runs DIRECT for every exit rule and group: in lockstep, or one search after the other where
-/// nobody watches and that keeps all threads busy. The results are the same.
+/// Runs DIRECT for every exit rule and group: in lockstep; or, where nobody watches, left to an
+/// evaluator that runs whole searches, or one search after the other if that keeps all threads
+/// busy. The results are the same.
 pub(super) fn direct_search<E: Evaluate + ?Sized>(
     template: Direct,
     scores: &mut Scores<'_, E>,
@@ -75,6 +91,15 @@ pub(super) fn direct_search<E: Evaluate + ?Sized>(
     report: &mut Report<'_>,
 ) -> Result<Search, Error> {
     let (groups, rules) = (scores.groups, scores.rules);
+    if let Some(searches) = scores.evaluator.searches()
+        && !watched
+    {
+        let (bounds, options) = (template.bounds(), template.options());
+        let task = SearchTask::new(groups, rules, bounds, options)?;
+        if let Some(searched) = searches.search(&task)? {
+            return one_launch(searched, scores);
+        }
+    }
     if let Some(scorer) = scores.evaluator.per_group()
         && !watched
         && scores.keeps_busy(threads.count())
@@ -88,6 +113,31 @@ pub(super) fn direct_search<E: Evaluate + ?Sized>(
     let searches = vec![template; groups.len() * rules.len()];
     let evaluate = |points: &Points<'_>, values: &mut [f64]| scores.score(points, values);
     lockstep(searches, threads, clock, report, evaluate)
+}
+
+/// Takes over what the evaluator has found.
+fn one_launch<E: Evaluate + ?Sized>(
+    searched: Vec<Searched>,
+    scores: &mut Scores<'_, E>,
+) -> Result<Search, Error> {
+    let groups = scores.groups.len();
+    let expected = groups * scores.rules.len();
+    if searched.len() != expected {
+        return Err(Error::Length {
+            what: "the searches of the evaluator",
+            expected,
+            got: searched.len(),
+            remedy: "return one per exit rule and group",
+        });
+    }
+    for (index, one) in searched.iter().enumerate() {
+        scores.bar_candidates += scores.bars[index % groups] * one.evaluations;
+    }
+    Ok(Search {
+        rounds: searched.iter().map(|one| one.rounds).max().unwrap_or(0),
+        found: searched.into_iter().map(Found::from).collect(),
+        path: Path::OneLaunch,
+    })
 }
 
 /// Runs each search from its first round to its last on one thread, where its state stays in the
@@ -128,6 +178,7 @@ fn one_by_one(
     Ok(Search {
         rounds: results.iter().map(|(_, rounds)| *rounds).max().unwrap_or(0),
         found: results.into_iter().map(|(found, _)| found).collect(),
+        path: Path::OneByOne,
     })
 }
 
@@ -192,5 +243,6 @@ pub(super) fn lockstep(
     Ok(Search {
         found: found.collect(),
         rounds,
+        path: Path::Lockstep,
     })
 }

@@ -1,0 +1,405 @@
+//! Whole searches on the GPU: one launch, or a few of bounded time, for all groups and exit rules.
+//!
+//! A search needs all simulations of its group on one device, in memory. Where that is not so, or
+//! where [`plan`] finds it not worthwhile, the driver searches round by round.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::device::{Argument, Buffer, Gpu};
+use super::plan::{self, Launch, MOST_RECTANGLES, Needs};
+use super::{Cuda, Legs, Shard, Span, Transfer};
+use crate::direct::{Division, Outline, Selection, SizeMeasure, StopReason};
+use crate::error::Error;
+use crate::evaluate::fixed_point::{fraction_bits_of, power_of_two};
+use crate::evaluate::{SearchTask, Searched, Searches, Storage, check_groups};
+use crate::groups::Groups;
+use crate::profit::ExitRule;
+
+/// The argument of the kernels; `Task` of `kernels/direct.cu`, where each field is explained.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Task {
+    legs: u64,
+    terms: u64,
+    spans: u64,
+    members: u64,
+    groups: u64,
+    thirds: u64,
+    sizes: u64,
+    scratch: u64,
+    found: u64,
+    scratch_bytes: u64,
+    axes: [[f64; 4]; 2],
+    eps: f64,
+    volume_tolerance: f64,
+    side_tolerance: f64,
+    target: f64,
+    target_unit: f64,
+    target_tolerance: f64,
+    flags: u32,
+    capacity: u32,
+    enough: u32,
+    max_iterations: u32,
+    classes: u32,
+    divisions: u32,
+    levels: u32,
+    all_groups: u32,
+    at_close: u32,
+    fee: f32,
+}
+
+// SAFETY: `repr(C)`, with the fields of the kernel's parameter in its order: addresses as u64.
+unsafe impl Argument for Task {}
+
+/// Bits of `Task::flags`.
+const SCIPY: u32 = 1;
+const AGGRESSIVE: u32 = 2;
+const HALF_DIAGONAL: u32 = 4;
+const ONE_LONGEST: u32 = 8;
+const EPS_FOLLOWS: u32 = 16;
+const HAS_TARGET: u32 = 32;
+const RECTANGLES_SPILLED: u32 = 64;
+const CLASSES_SPILLED: u32 = 128;
+const LEGS_STAGED: u32 = 256;
+
+/// A group as the kernel reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+struct Group {
+    /// Of the members of all groups.
+    first: u32,
+    members: u32,
+    /// Index among the groups of the device.
+    index: u32,
+    legs: u32,
+    /// 2^fraction bits, and its inverse.
+    scale: f64,
+    unit: f64,
+}
+
+/// What a search came to, as the kernel writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+struct Found {
+    point: [f64; 2],
+    value: f64,
+    evaluations: u32,
+    iterations: u32,
+    rounds: u32,
+    stop: u32,
+}
+
+impl Found {
+    /// `None` when the search needed more classes than were planned for, and has no result.
+    fn searched(&self) -> Option<Searched> {
+        let stop = match self.stop {
+            1 => StopReason::Evaluations,
+            2 => StopReason::Iterations,
+            3 => StopReason::Volume,
+            4 => StopReason::SideLength,
+            5 => StopReason::Target,
+            6 => StopReason::NoProgress,
+            7 => StopReason::Slots,
+            8 => StopReason::Levels,
+            _ => return None,
+        };
+        Some(Searched {
+            point: Some(self.point),
+            value: self.value,
+            evaluations: self.evaluations.into(),
+            iterations: self.iterations.into(),
+            rounds: self.rounds.into(),
+            stop,
+        })
+    }
+}
+
+/// What the searches of a device need there; grows and never shrinks.
+#[derive(Debug)]
+pub(super) struct SearchBuffers {
+    /// Thirds, then sizes.
+    tables: Transfer<f64>,
+    groups: Transfer<Group>,
+    members: Transfer<[u32; 2]>,
+    found: Transfer<Found>,
+    scratch: Option<(usize, Buffer<u8>)>,
+}
+
+impl SearchBuffers {
+    pub(super) fn new() -> Self {
+        Self {
+            tables: Transfer::new("the tables of searches"),
+            groups: Transfer::new("the groups of searches"),
+            members: Transfer::new("the members of groups"),
+            found: Transfer::new("the results of searches"),
+            scratch: None,
+        }
+    }
+
+    pub(super) fn host_bytes(&self) -> usize {
+        self.tables.host_bytes()
+            + self.groups.host_bytes()
+            + self.members.host_bytes()
+            + self.found.host_bytes()
+    }
+
+    /// Where a launch may keep `bytes`; 0 for none.
+    fn scratch(&mut self, gpu: &Gpu, bytes: usize) -> Result<u64, Error> {
+        if bytes == 0 {
+            return Ok(0);
+        }
+        if self.scratch.as_ref().is_none_or(|(had, _)| *had < bytes) {
+            // The old one goes first.
+            self.scratch = None;
+            self.scratch = Some((bytes, gpu.alloc("the rectangles of searches", bytes)?));
+        }
+        let scratch = self.scratch.as_ref();
+        Ok(scratch.map_or(0, |(_, buffer)| gpu.address(buffer)))
+    }
+}
+
+/// The groups of one device.
+struct Share {
+    /// Longest first.
+    groups: Vec<Group>,
+    /// Slot of each member, and place of its first leg where they are staged.
+    members: Vec<[u32; 2]>,
+    /// Of each group, in the order of `groups`.
+    legs: Vec<usize>,
+    /// Their numbers among all groups, by `Group::index`.
+    numbers: Vec<usize>,
+}
+
+impl Share {
+    /// The groups that begin on a device; `None` if one of them ends on another.
+    fn new(shard: &Shard, groups: &Groups, bounds: &[f64]) -> Option<Self> {
+        let here = &shard.simulations;
+        let mut slots = vec![0; here.len()];
+        for (slot, span) in shard.spans.iter().enumerate() {
+            slots[span.simulation as usize] = slot as u32;
+        }
+        let mut share = Self {
+            groups: Vec::new(),
+            members: Vec::new(),
+            legs: Vec::new(),
+            numbers: Vec::new(),
+        };
+        for number in 0..groups.len() {
+            let members = groups.members(number);
+            let (first, last) = (*members.first()? as usize, *members.last()? as usize);
+            if !here.contains(&first) {
+                continue;
+            }
+            // Members ascend.
+            if !here.contains(&last) {
+                return None;
+            }
+            let mut legs = 0;
+            let start = share.members.len() as u32;
+            for &member in members {
+                let slot = slots[member as usize - here.start];
+                share.members.push([slot, legs as u32]);
+                legs += shard.spans[slot as usize].legs();
+            }
+            let bits = fraction_bits_of(members, bounds);
+            share.groups.push(Group {
+                first: start,
+                members: members.len() as u32,
+                index: share.numbers.len() as u32,
+                legs: u32::try_from(legs).ok()?,
+                scale: power_of_two(bits),
+                unit: power_of_two(-bits),
+            });
+            share.numbers.push(number);
+        }
+        // Equal lengths keep their order, whose neighbours share legs in the cache.
+        share.groups.sort_by_key(|group| std::cmp::Reverse(group.legs));
+        share.legs = share.groups.iter().map(|group| group.legs as usize).collect();
+        Some(share)
+    }
+}
+
+impl Searches for Cuda<'_> {
+    fn search(&mut self, task: &SearchTask<'_>) -> Result<Option<Vec<Searched>>, Error> {
+        check_groups(self.batch, task.groups)?;
+        let rules = task.exit_rules.len();
+        let Some(outline) = Outline::new(task.bounds, task.options) else {
+            return Ok(None);
+        };
+        let needs = Needs {
+            classes: outline.sizes.len(),
+            rectangles: outline.capacity,
+            divisions: outline.divisions,
+        };
+        if !(1..=32).contains(&rules) || needs.rectangles > MOST_RECTANGLES {
+            return Ok(None);
+        }
+        let mut shares = Vec::new();
+        for shard in &self.shards {
+            let Some(share) = Share::new(shard, task.groups, &self.bounds) else {
+                return Ok(None);
+            };
+            let longest = share.legs.first().copied().unwrap_or(0);
+            let searches = rules * share.legs.len();
+            let resident = matches!(shard.legs, Legs::Resident(_));
+            if !resident || !plan::worthwhile(longest, needs, searches, shard.gpu.limits) {
+                return Ok(None);
+            }
+            shares.push(share);
+        }
+        let mut searched = vec![None; rules * task.groups.len()];
+        let done = self.guard(|this| {
+            let (storage, fee) = (this.storage, this.fee as f32);
+            for (shard, share) in this.shards.iter_mut().zip(&shares) {
+                shard.start_searches(task, &outline, needs, share, storage, fee)?;
+            }
+            for (shard, share) in this.shards.iter().zip(&shares) {
+                let here = share.numbers.len();
+                let found = shard.searches.found.fetched()?;
+                for (index, found) in found.iter().take(rules * here).enumerate() {
+                    let (rule, group) = (index / here, index % here);
+                    searched[rule * task.groups.len() + share.numbers[group]] = found.searched();
+                }
+            }
+            Ok(())
+        });
+        match done {
+            Ok(()) => Ok(searched.into_iter().collect()),
+            // Round by round takes less memory.
+            Err(Error::DeviceMemory { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Shard {
+    /// Starts the searches of a device, and fetching what they find.
+    fn start_searches(
+        &mut self,
+        task: &SearchTask<'_>,
+        outline: &Outline,
+        needs: Needs,
+        share: &Share,
+        storage: Storage,
+        fee: f32,
+    ) -> Result<(), Error> {
+        let Legs::Resident(legs) = &self.legs else {
+            return Ok(());
+        };
+        let (gpu, buffers) = (&mut self.gpu, &mut self.searches);
+        let rules = task.exit_rules.len();
+        let thirds = Outline::thirds();
+        let tables = thirds.iter().chain(&outline.sizes).copied();
+        let length = thirds.len() + outline.sizes.len();
+        buffers.tables.send(gpu, length, tables)?;
+        let groups = share.groups.iter().copied();
+        buffers.groups.send(gpu, share.groups.len(), groups)?;
+        let members = share.members.iter().copied();
+        buffers.members.send(gpu, share.members.len(), members)?;
+        buffers.found.reserve(gpu, rules * share.groups.len())?;
+        let launches = plan::launches(&share.legs, rules, needs, gpu.limits, gpu.free()? / 2);
+        let scratch = |launch: &Launch| launch.memory.scratch_bytes * rules * launch.groups.len();
+        let scratch = launches.iter().map(scratch).max().unwrap_or(0);
+        let scratch = buffers.scratch(gpu, scratch)?;
+
+        let all = Task {
+            legs: gpu.address(&legs.records),
+            terms: gpu.address(&legs.terms),
+            spans: gpu.address(&self.device_spans),
+            members: buffers.members.address(gpu),
+            thirds: buffers.tables.address(gpu),
+            sizes: buffers.tables.address(gpu) + size_of_val(thirds) as u64,
+            scratch,
+            found: buffers.found.address(gpu),
+            all_groups: share.groups.len() as u32,
+            fee,
+            ..Task::of(task, outline, needs)
+        };
+        for launch in launches {
+            let memory = launch.memory;
+            let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+            let argument = Task {
+                groups: buffers.groups.address(gpu)
+                    + (launch.groups.start * size_of::<Group>()) as u64,
+                scratch_bytes: memory.scratch_bytes as u64,
+                flags: all.flags
+                    | flag(memory.rectangles_spilled, RECTANGLES_SPILLED)
+                    | flag(memory.classes_spilled, CLASSES_SPILLED)
+                    | flag(memory.legs_staged, LEGS_STAGED),
+                ..all
+            };
+            let kernel = match storage {
+                Storage::F32 => "direct_f32",
+                Storage::F16 => "direct_f16",
+                Storage::Bf16 => "direct_bf16",
+            };
+            let grid = (launch.groups.len() as u32, rules as u32);
+            let shared_bytes = memory.shared_bytes as u32;
+            // SAFETY: the kernels of that name take a `Task`. Slots lie within the spans and spans
+            // within the resident legs, made above from checked groups; tables, results and
+            // scratch have the sizes that the task states. No copy beside the launches is under
+            // way: the legs are resident.
+            unsafe { gpu.launch(kernel, grid, launch.threads, shared_bytes, argument) }?;
+        }
+        buffers.found.fetch(gpu, rules * share.groups.len())
+    }
+}
+
+impl Task {
+    /// The argument as far as it says what to search.
+    fn of(task: &SearchTask<'_>, outline: &Outline, needs: Needs) -> Self {
+        let options = task.options;
+        let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let mut flags = match options.selection {
+            Selection::ConvexHull => 0,
+            Selection::ScipyCompat => SCIPY,
+            Selection::Aggressive => AGGRESSIVE,
+        };
+        if options.size_measure == SizeMeasure::HalfDiagonal {
+            flags |= HALF_DIAGONAL;
+        }
+        if options.division == Division::OneLongest {
+            flags |= ONE_LONGEST;
+        }
+        if options.eps < 0.0 {
+            flags |= EPS_FOLLOWS;
+        }
+        if options.target.is_some() {
+            flags |= HAS_TARGET;
+        }
+        let target = options.target.map_or(0.0, |target| target.value);
+        let close = task.exit_rules.iter().enumerate();
+        let close = close.filter(|(_, rule)| **rule == ExitRule::AtClose);
+        Self {
+            legs: 0,
+            terms: 0,
+            spans: 0,
+            members: 0,
+            groups: 0,
+            thirds: 0,
+            sizes: 0,
+            scratch: 0,
+            found: 0,
+            scratch_bytes: 0,
+            axes: outline.axes,
+            eps: options.eps.abs(),
+            volume_tolerance: options.volume_tolerance,
+            side_tolerance: options.side_tolerance,
+            target,
+            target_unit: if target == 0.0 { 1.0 } else { target.abs() },
+            target_tolerance: options.target.map_or(0.0, |target| target.relative_tolerance),
+            flags,
+            capacity: count(outline.capacity),
+            enough: count(outline.enough),
+            max_iterations: options.max_iterations.map_or(0, count),
+            classes: count(needs.classes),
+            divisions: count(needs.divisions),
+            levels: count(outline.levels),
+            all_groups: 0,
+            at_close: close.map(|(rule, _)| 1 << rule).sum(),
+            fee: 0.0,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Task>() == 232 && size_of::<Span>() == 20);
