@@ -45,7 +45,7 @@ constexpr unsigned MAX_PACKED = 8;
 // Bytes of shared memory of a block of the second kind: STAGED_BYTES, and so much more per thread
 // and per leg.
 constexpr unsigned STAGED_BYTES = 16;
-constexpr unsigned STAGED_BYTES_PER_THREAD = 96;
+constexpr unsigned STAGED_BYTES_PER_THREAD = 112;
 constexpr unsigned STAGED_BYTES_PER_LEG_INTRADAY = 24;
 constexpr unsigned STAGED_BYTES_PER_LEG_CLOSE = 16;
 
@@ -237,24 +237,29 @@ struct Work {
         return pairs[candidate < count ? candidate : count - 1];
     }
 
-    // Takes the sum of the canonical tree.
-    TRISECT_DEVICE void put(unsigned candidate, float sum) const {
-        if (candidate >= count) {
-            return;
-        }
-        // A zero is +0.
-        const float profit = sum + 0.0f;
-        if (sums == nullptr) {
-            profits[candidate] = profit;
-            return;
-        }
-        const long long fixed = __double2ll_rn(static_cast<double>(profit) * scale);
-        if (single) {
-            sums[candidate] = fixed;
-        } else {
-            // Two's complement: the bits of a sum do not depend on the sign of its type.
-            atomicAdd(reinterpret_cast<unsigned long long*>(sums + candidate),
-                      static_cast<unsigned long long>(fixed));
+    // Takes sums of the canonical tree: those of candidates first, first + stride, and so on.
+    template <unsigned N>
+    TRISECT_DEVICE void put(unsigned first, unsigned stride, const float (&totals)[N]) const {
+#pragma unroll
+        for (unsigned k = 0; k < N; ++k) {
+            const unsigned candidate = first + k * stride;
+            if (candidate >= count) {
+                break;
+            }
+            // A zero is +0.
+            const float profit = totals[k] + 0.0f;
+            if (sums == nullptr) {
+                profits[candidate] = profit;
+                continue;
+            }
+            const long long fixed = __double2ll_rn(static_cast<double>(profit) * scale);
+            if (single) {
+                sums[candidate] = fixed;
+            } else {
+                // Two's complement: the bits of a sum do not depend on the sign of its type.
+                atomicAdd(reinterpret_cast<unsigned long long*>(sums + candidate),
+                          static_cast<unsigned long long>(fixed));
+            }
         }
     }
 };
@@ -340,7 +345,8 @@ TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const
         }
         const unsigned mine = reduce_over_lanes<N>(sums, lane);
         if (lane % COPIES == 0) {
-            work.put(first + mine, sums[0]);
+            const float total[1] = {sums[0]};
+            work.put(first + mine, 1, total);
         }
     }
 }
@@ -373,7 +379,6 @@ constexpr unsigned WALKS = 8;
 constexpr unsigned WALK_LANES = WARP_LANES / WALKS;
 constexpr unsigned WALK_LEVELS = 3;
 static_assert(1u << WALK_LEVELS == WALKS, "the rest of the tree joins the walks");
-static_assert(STAGED_BYTES_PER_THREAD == WALK_LEVELS * STAGED_CANDIDATES * sizeof(float), "");
 
 // Adds the legs base, base + 8, ... of one side to the partial sums of their lanes.
 template <class Rule, unsigned N>
@@ -400,24 +405,26 @@ TRISECT_DEVICE void walk_side(const Stage<Rule::AT_CLOSE>& stage, unsigned first
     }
 }
 
-// Sums of complete subtrees that wait for their siblings, one per level, of all threads.
+// Sums of complete subtrees that wait for their siblings, one per level; of one thread.
 //
 // In shared memory, for a stack of registers whose depth varies costs a move per register and step.
 template <unsigned N>
 struct Waiting {
     static_assert(N % 4 == 0, "moved in 128 bits");
 
+    // One vector more than there are levels: with an odd stride the threads of a warp use all
+    // banks alike.
+    static constexpr unsigned STRIDE = WALK_LEVELS * (N / 4) + 1;
+
     float4* memory;
 
-    // What lies behind them.
-    TRISECT_DEVICE float4* end() const {
-        return memory + WALK_LEVELS * (N / 4) * blockDim.x;
-    }
+    // The places of this thread in an array of STRIDE * blockDim.x vectors.
+    TRISECT_DEVICE explicit Waiting(float4* all) : memory(all + STRIDE * threadIdx.x) {}
 
     TRISECT_DEVICE void put(unsigned level, const float (&sums)[N]) const {
 #pragma unroll
         for (unsigned k = 0; k < N; k += 4) {
-            memory[place(level, k)] =
+            memory[(level * N + k) / 4] =
                 make_float4(sums[k], sums[k + 1], sums[k + 2], sums[k + 3]);
         }
     }
@@ -425,19 +432,16 @@ struct Waiting {
     TRISECT_DEVICE void add_to(unsigned level, float (&sums)[N]) const {
 #pragma unroll
         for (unsigned k = 0; k < N; k += 4) {
-            const float4 waiting = memory[place(level, k)];
+            const float4 waiting = memory[(level * N + k) / 4];
             sums[k] += waiting.x;
             sums[k + 1] += waiting.y;
             sums[k + 2] += waiting.z;
             sums[k + 3] += waiting.w;
         }
     }
-
-private:
-    static TRISECT_DEVICE unsigned place(unsigned level, unsigned k) {
-        return (level * (N / 4) + k / 4) * blockDim.x + threadIdx.x;
-    }
 };
+
+static_assert(STAGED_BYTES_PER_THREAD == Waiting<STAGED_CANDIDATES>::STRIDE * sizeof(float4), "");
 
 // The profits of N candidates.
 //
@@ -449,7 +453,8 @@ TRISECT_DEVICE void walk(const Stage<AtClose>& stage, const Waiting<N>& waiting,
                          const Pairs<N>& pairs, FeeBounds bounds, float (&profits)[N]) {
 #pragma unroll 1
     for (unsigned step = 0; step < WALKS; ++step) {
-        const unsigned base = (step & 1) << 2 | (step & 2) | step >> 2;
+        // The bits of the step in reverse.
+        const unsigned base = __brev(step) >> (32 - WALK_LEVELS);
         float sums[WALK_LANES][N] = {};
         walk_side<Rule<false, AtClose, Capped>>(stage, 0, span.longs, base, pairs, bounds, sums);
         walk_side<Rule<true, AtClose, Capped>>(stage, span.longs, span.shorts, base, pairs, bounds,
@@ -482,10 +487,7 @@ TRISECT_DEVICE void evaluate_staged(const Stage<AtClose>& stage,
         const Pairs<N> pairs(work, first + threadIdx.x, blockDim.x);
         float profits[N];
         walk<AtClose, Capped>(stage, waiting, span, pairs, bounds, profits);
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            work.put(first + k * blockDim.x + threadIdx.x, profits[k]);
-        }
+        work.put(first + threadIdx.x, blockDim.x, profits);
     }
 }
 
@@ -493,8 +495,9 @@ template <class Legs, bool AtClose>
 TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const Work& work) {
     // Bounds, waiting sums, legs.
     DYNAMIC_SHARED(float4, memory);
-    const Waiting<STAGED_CANDIDATES> waiting = {memory + 1};
-    const Stage<AtClose> stage(waiting.end(), span.longs + span.shorts);
+    const Waiting<STAGED_CANDIDATES> waiting(memory + 1);
+    const Stage<AtClose> stage(memory + 1 + waiting.STRIDE * blockDim.x,
+                               span.longs + span.shorts);
 #pragma unroll 1
     for (unsigned leg = threadIdx.x; leg < span.longs; leg += blockDim.x) {
         stage.template put<false>(leg, Legs::template load<false>(round, span.first + leg));
@@ -558,10 +561,7 @@ TRISECT_DEVICE void evaluate_packed(const Stage<AtClose>& stage, unsigned first_
                 }
             }
         }
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            work.put(first + k * round.pack_lanes + lane, sums[0][k]);
-        }
+        work.put(first + lane, round.pack_lanes, sums[0]);
     }
 }
 
