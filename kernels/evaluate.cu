@@ -102,6 +102,8 @@ static_assert(sizeof(Round) == 112, "the host writes these bytes");
 
 // Legs as the host derived them.
 struct StoredLegs {
+    static constexpr bool DERIVES = false;
+
     template <bool Short>
     static TRISECT_DEVICE Leg load(const Round& round, unsigned index) {
         const float4 gates = static_cast<const float4*>(round.legs)[index];
@@ -127,6 +129,8 @@ struct Bf16 {
 // Bars in 16-bit floats, of which legs are derived.
 template <class Format>
 struct HalfBars {
+    static constexpr bool DERIVES = true;
+
     template <bool Short>
     static TRISECT_DEVICE Leg load(const Round& round, unsigned index) {
         // 12 bytes are three aligned words, never four.
@@ -323,8 +327,9 @@ TRISECT_DEVICE unsigned reduce_over_lanes(float (&sums)[N], unsigned lane) {
 template <unsigned N, class Legs, bool AtClose>
 TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const Work& work,
                                      unsigned warp, unsigned warps) {
-    // Unrolled where few candidates leave the loads exposed. (Not all compilers unroll.)
-    [[maybe_unused]] constexpr unsigned UNROLL = N >= 4 ? 1 : 4;
+    // Unrolled where few candidates and no derivation of legs leave the loads exposed. (Not all
+    // compilers unroll.)
+    [[maybe_unused]] constexpr unsigned UNROLL = N >= 4 || Legs::DERIVES ? 1 : 4;
     // The lanes that hold the same result; the first of them stores it.
     constexpr unsigned COPIES = WARP_LANES / N;
     const FeeBounds bounds(round.fee);
