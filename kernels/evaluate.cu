@@ -21,7 +21,8 @@
 //                             each thread takes 8 candidates. It walks the partial sums in
 //                             bit-reversed order, so that the tree folds up on a stack of three.
 //   [packed_from, slots)      Tiny simulations: `pack_lanes` threads per slot, 4 candidates per
-//                             thread, all partial sums in registers.
+//                             thread, all partial sums in registers. Neighbours with equal numbers
+//                             of longs and shorts keep a warp together.
 //
 // Blocks (x, y) of one x share the candidates of a slot, tile y, y + gridDim.y, and so on.
 //
@@ -36,20 +37,21 @@
 
 // --- what the host must know ---
 
-// Threads per block at most: registers are allotted for three such blocks per multiprocessor.
-constexpr unsigned MAX_THREADS = 256;
+// Threads per block at most. Registers are allotted for five such blocks per multiprocessor.
+constexpr unsigned MAX_THREADS = 128;
 
 // Legs per side of a slot of the third kind at most.
 constexpr unsigned MAX_PACKED = 8;
 
-// Bytes of shared memory of a block of the second kind: STAGED_BYTES, and so much more per thread
-// and per leg.
-constexpr unsigned STAGED_BYTES = 16;
+// Bytes of dynamic shared memory of any block.
+constexpr unsigned SHARED_BYTES = 16;
+
+// Bytes more, per thread and per leg, of a block of the second kind.
 constexpr unsigned STAGED_BYTES_PER_THREAD = 112;
 constexpr unsigned STAGED_BYTES_PER_LEG_INTRADAY = 24;
 constexpr unsigned STAGED_BYTES_PER_LEG_CLOSE = 16;
 
-// Bytes of shared memory per slot of the third kind: for one leg more than there are, since with
+// Bytes more, per slot, of a block of the third kind. That is one leg more than there are: with
 // strides of 17 the slots of a warp begin in different banks.
 constexpr unsigned PACKED_STRIDE = 2 * MAX_PACKED + 1;
 constexpr unsigned PACKED_BYTES_PER_SLOT_INTRADAY = PACKED_STRIDE * STAGED_BYTES_PER_LEG_INTRADAY;
@@ -60,7 +62,7 @@ constexpr unsigned BY_LEGS_CANDIDATES = 8;
 constexpr unsigned STAGED_CANDIDATES = 8;
 constexpr unsigned PACKED_CANDIDATES = 4;
 
-static_assert(STAGED_BYTES == sizeof(float4), "bounds");
+static_assert(SHARED_BYTES == sizeof(float4), "bounds");
 static_assert(STAGED_BYTES_PER_LEG_INTRADAY == sizeof(float4) + sizeof(float2), "gates and terms");
 static_assert(STAGED_BYTES_PER_LEG_CLOSE == sizeof(float4), "fields");
 static_assert(PACKED_BYTES_PER_SLOT_INTRADAY == 408 && PACKED_BYTES_PER_SLOT_CLOSE == 272, "");
@@ -325,14 +327,13 @@ TRISECT_DEVICE unsigned reduce_over_lanes(float (&sums)[N], unsigned lane) {
 
 // The candidates of warp `warp` among `warps`, N at a time.
 template <unsigned N, class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const Work& work,
-                                     unsigned warp, unsigned warps) {
+TRISECT_DEVICE void evaluate_by_legs(FeeBounds bounds, const Round& round, const Span& span,
+                                     const Work& work, unsigned warp, unsigned warps) {
     // Unrolled where few candidates and no derivation of legs leave the loads exposed. (Not all
     // compilers unroll.)
     [[maybe_unused]] constexpr unsigned UNROLL = N >= 4 || Legs::DERIVES ? 1 : 4;
     // The lanes that hold the same result; the first of them stores it.
     constexpr unsigned COPIES = WARP_LANES / N;
-    const FeeBounds bounds(round.fee);
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned middle = span.first + span.longs;
     for (unsigned first = warp * N; first < work.count; first += warps * N) {
@@ -359,20 +360,21 @@ TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const
 // Few candidates per warp when there are more warps than 8 candidates each would keep busy: a
 // partial sum is a chain that nobody can share, so more warps are all the speed there is.
 template <class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const Work& work) {
+TRISECT_DEVICE void evaluate_by_legs(FeeBounds bounds, const Round& round, const Span& span,
+                                     const Work& work) {
     const unsigned warps_per_block = blockDim.x / WARP_LANES;
     const unsigned warps = warps_per_block * gridDim.y;
     const unsigned warp = blockIdx.y * warps_per_block + threadIdx.x / WARP_LANES;
     const unsigned share = (work.count + warps - 1) / warps;
     static_assert(BY_LEGS_CANDIDATES == 8, "the cases below");
     if (share > 4) {
-        evaluate_by_legs<8, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<8, Legs, AtClose>(bounds, round, span, work, warp, warps);
     } else if (share > 2) {
-        evaluate_by_legs<4, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<4, Legs, AtClose>(bounds, round, span, work, warp, warps);
     } else if (share > 1) {
-        evaluate_by_legs<2, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<2, Legs, AtClose>(bounds, round, span, work, warp, warps);
     } else {
-        evaluate_by_legs<1, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<1, Legs, AtClose>(bounds, round, span, work, warp, warps);
     }
 }
 
@@ -497,12 +499,11 @@ TRISECT_DEVICE void evaluate_staged(const Stage<AtClose>& stage,
 }
 
 template <class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const Work& work) {
-    // Bounds, waiting sums, legs.
-    DYNAMIC_SHARED(float4, memory);
-    const Waiting<STAGED_CANDIDATES> waiting(memory + 1);
-    const Stage<AtClose> stage(memory + 1 + waiting.STRIDE * blockDim.x,
-                               span.longs + span.shorts);
+TRISECT_DEVICE void evaluate_staged(float4* memory, FeeBounds bounds, const Round& round,
+                                    const Span& span, const Work& work) {
+    // Waiting sums, then legs.
+    const Waiting<STAGED_CANDIDATES> waiting(memory);
+    const Stage<AtClose> stage(memory + waiting.STRIDE * blockDim.x, span.longs + span.shorts);
 #pragma unroll 1
     for (unsigned leg = threadIdx.x; leg < span.longs; leg += blockDim.x) {
         stage.template put<false>(leg, Legs::template load<false>(round, span.first + leg));
@@ -512,14 +513,7 @@ TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const 
          leg += blockDim.x) {
         stage.template put<true>(leg, Legs::template load<true>(round, span.first + leg));
     }
-    // PERF: bounds that come from shared memory stay in registers. Those made of a parameter are
-    // read again and again within the loops, 3 % of all instructions.
-    if (threadIdx.x == 0) {
-        const FeeBounds bounds(round.fee);
-        memory[0] = make_float4(bounds.least, bounds.greatest, 0.0f, 0.0f);
-    }
     __syncthreads();
-    const FeeBounds bounds(memory[0]);
     if (span.capped != 0) {
         evaluate_staged<AtClose, true>(stage, waiting, bounds, span, work);
     } else {
@@ -529,35 +523,34 @@ TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const 
 
 // --- tiny simulations ---
 
-// Tiles of candidates of one slot, by `round.pack_lanes` threads.
-template <bool AtClose>
+// Tiles of candidates of one slot with at most `Lanes` legs per side, by `round.pack_lanes` threads.
+template <unsigned Lanes, bool AtClose>
 TRISECT_DEVICE void evaluate_packed(const Stage<AtClose>& stage, unsigned first_place,
-                                    const Round& round, const Span& span, const Work& work,
-                                    unsigned lane) {
+                                    FeeBounds bounds, const Round& round, const Span& span,
+                                    const Work& work, unsigned lane) {
     constexpr unsigned N = PACKED_CANDIDATES;
-    const FeeBounds bounds(round.fee);
     const unsigned tile = N * round.pack_lanes;
 #pragma unroll 1
     for (unsigned first = blockIdx.y * tile; first < work.count; first += gridDim.y * tile) {
         const Pairs<N> pairs(work, first + lane, round.pack_lanes);
-        float sums[MAX_PACKED][N] = {};
+        float sums[Lanes][N] = {};
 #pragma unroll
-        for (unsigned leg = 0; leg < MAX_PACKED; ++leg) {
+        for (unsigned leg = 0; leg < Lanes; ++leg) {
             if (leg < span.longs) {
                 const Leg staged = stage.template get<false>(first_place + leg);
                 pairs.template add<Rule<false, AtClose, true>>(staged, bounds, sums[leg]);
             }
         }
 #pragma unroll
-        for (unsigned leg = 0; leg < MAX_PACKED; ++leg) {
+        for (unsigned leg = 0; leg < Lanes; ++leg) {
             if (leg < span.shorts) {
                 const Leg staged = stage.template get<true>(first_place + MAX_PACKED + leg);
                 pairs.template add<Rule<true, AtClose, true>>(staged, bounds, sums[leg]);
             }
         }
-        // The other 24 partial sums are 0: the tree starts at 4.
+        // All further partial sums are 0, so the tree starts here.
 #pragma unroll
-        for (unsigned width = MAX_PACKED / 2; width > 0; width /= 2) {
+        for (unsigned width = Lanes / 2; width > 0; width /= 2) {
 #pragma unroll
             for (unsigned partial = 0; partial < width; ++partial) {
 #pragma unroll
@@ -571,8 +564,8 @@ TRISECT_DEVICE void evaluate_packed(const Stage<AtClose>& stage, unsigned first_
 }
 
 template <class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_packed(const Round& round, unsigned block) {
-    DYNAMIC_SHARED(float4, memory);
+TRISECT_DEVICE void evaluate_packed(float4* memory, FeeBounds bounds, const Round& round,
+                                    unsigned block) {
     const unsigned slots_per_block = blockDim.x / round.pack_lanes;
     const unsigned lane = threadIdx.x % round.pack_lanes;
     const unsigned within = threadIdx.x / round.pack_lanes;
@@ -595,9 +588,14 @@ TRISECT_DEVICE void evaluate_packed(const Round& round, unsigned block) {
     }
     // The threads of a slot are of one warp.
     __syncwarp();
-    if (slot < round.slots) {
-        const Work work(round, span.simulation);
-        evaluate_packed<AtClose>(stage, place, round, span, work, lane);
+    if (slot >= round.slots) {
+        return;
+    }
+    const Work work(round, span.simulation);
+    if (span.longs <= MAX_PACKED / 2 && span.shorts <= MAX_PACKED / 2) {
+        evaluate_packed<MAX_PACKED / 2>(stage, place, bounds, round, span, work, lane);
+    } else {
+        evaluate_packed<MAX_PACKED>(stage, place, bounds, round, span, work, lane);
     }
 }
 
@@ -605,45 +603,55 @@ TRISECT_DEVICE void evaluate_packed(const Round& round, unsigned block) {
 
 template <class Legs, bool AtClose>
 TRISECT_DEVICE void evaluate(const Round& round) {
+    DYNAMIC_SHARED(float4, memory);
+    // PERF: bounds that come from shared memory stay in registers. Those made of a parameter are
+    // read again and again within the loops, and selections between them become branches.
+    if (threadIdx.x == 0) {
+        const FeeBounds bounds(round.fee);
+        memory[0] = make_float4(bounds.least, bounds.greatest, 0.0f, 0.0f);
+    }
+    __syncthreads();
+    const FeeBounds bounds(memory[0]);
+    float4* const rest = memory + 1;
     if (blockIdx.x >= round.packed_from) {
-        evaluate_packed<Legs, AtClose>(round, blockIdx.x - round.packed_from);
+        evaluate_packed<Legs, AtClose>(rest, bounds, round, blockIdx.x - round.packed_from);
         return;
     }
     const Span span = round.spans[blockIdx.x];
     const Work work(round, span.simulation);
     if (blockIdx.x < round.by_legs) {
-        evaluate_by_legs<Legs, AtClose>(round, span, work);
+        evaluate_by_legs<Legs, AtClose>(bounds, round, span, work);
     } else {
-        evaluate_staged<Legs, AtClose>(round, span, work);
+        evaluate_staged<Legs, AtClose>(rest, bounds, round, span, work);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_intraday_f32(const Round round) {
     evaluate<StoredLegs, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_close_f32(const Round round) {
     evaluate<StoredLegs, true>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_intraday_f16(const Round round) {
     evaluate<HalfBars<F16>, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_close_f16(const Round round) {
     evaluate<HalfBars<F16>, true>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_intraday_bf16(const Round round) {
     evaluate<HalfBars<Bf16>, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_close_bf16(const Round round) {
     evaluate<HalfBars<Bf16>, true>(round);
 }

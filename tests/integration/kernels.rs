@@ -312,7 +312,7 @@ fn draw(rng: &mut Rng, size: Size, shape: Shape, kernel: u32) -> Case {
         _ => rng.below(packed_from + 1),
     };
     let blocks: &[u32] = match size {
-        Size::Full => &[32, 64, 96, 128, 256],
+        Size::Full => &[32, 64, 96, 128],
         Size::Small => &[32, 64, 96],
     };
     let block = pick(rng, blocks);
