@@ -15,6 +15,8 @@
 
 // Legs as the host derived them.
 struct StoredLegs {
+    static constexpr bool DERIVES = false;
+
     template <bool Short, class Source>
     static TRISECT_DEVICE Leg load(const Source& source, unsigned index) {
         const float4 gates = static_cast<const float4*>(source.legs)[index];
@@ -40,6 +42,8 @@ struct Bf16 {
 // Bars in 16-bit floats, of which legs are derived.
 template <class Format>
 struct HalfBars {
+    static constexpr bool DERIVES = true;
+
     template <bool Short, class Source>
     static TRISECT_DEVICE Leg load(const Source& source, unsigned index) {
         // 12 bytes are three aligned words, never four.
