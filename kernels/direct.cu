@@ -667,6 +667,10 @@ TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const
 // Takes the place of a slope: the candidate is none any more. Slopes are positive.
 constexpr double DROPPED = -1.0;
 
+TRISECT_DEVICE double infinite() {
+    return __longlong_as_double(0x7ff0000000000000);
+}
+
 // Slope between two classes; see src/direct/select.rs.
 TRISECT_DEVICE double slope(const Task& task, const Store& store, unsigned other, unsigned level) {
     return (store.head_value[other] - store.head_value[level]) /
@@ -679,7 +683,7 @@ TRISECT_DEVICE unsigned list_candidates(const State& state, const Store& store, 
     const bool all = (task.flags & AGGRESSIVE) != 0 ||
                      ((task.flags & SCIPY) != 0 && task.sizes[state.classes - 1] == 0.0);
     unsigned count = 0;
-    double lowest = INFINITE;
+    double lowest = infinite();
     heads = 0;
     for (unsigned level = 0; level < state.classes; ++level) {
         if (store.head[level] == NONE) {
@@ -706,7 +710,7 @@ TRISECT_DEVICE void find_hull(const State& state, const Store& store, const Task
     const unsigned lane = threadIdx.x % WARP_LANES;
     for (unsigned j = lane; j < count; j += WARP_LANES) {
         const unsigned level = store.candidate[j];
-        double least = INFINITE;
+        double least = infinite();
         for (unsigned i = 0; i < j; ++i) {
             const double s = slope(task, store, store.candidate[i], level);
             if (s <= 0.0) {

@@ -4,6 +4,7 @@
 #include "cuda_host.h"
 #include "standin.h"
 
+#include "../../kernels/direct.cu"
 #include "../../kernels/evaluate.cu"
 
 #include <algorithm>
@@ -158,26 +159,131 @@ std::string check_single(const standin::Launch& launch) { return check(launch, S
 
 std::string check_half(const standin::Launch& launch) { return check(launch, HALF); }
 
-template <void (*KERNEL)(Round)>
-void run(const standin::Launch& launch, unsigned schedule) {
+template <class Argument, void (*KERNEL)(Argument)>
+void run_with(const standin::Launch& launch, unsigned schedule) {
     using cuda_host::Schedule;
     cuda_host::schedule = schedule == 0 ? Schedule::forward : schedule == 1 ? Schedule::reverse : Schedule::random;
     cuda_host::seed = schedule;
-    const Round round = round_of(launch);
+    Argument argument;
+    std::memcpy(&argument, launch.parameters, sizeof argument);
     cuda_host::launch({launch.grid.x, launch.grid.y, launch.grid.z}, {launch.block.x, launch.block.y, launch.block.z},
-                      launch.shared, [&] { KERNEL(round); });
+                      launch.shared, [&] { KERNEL(argument); });
 }
+
+template <void (*KERNEL)(Round)>
+void run(const standin::Launch& launch, unsigned schedule) {
+    run_with<Round, KERNEL>(launch, schedule);
+}
+
+// --- whole searches ---
+
+template <void (*KERNEL)(direct::Task)>
+void run_searches(const standin::Launch& launch, unsigned schedule) {
+    run_with<direct::Task, KERNEL>(launch, schedule);
+}
+
+// Bytes of the classes, and of the rectangles with their divisions.
+std::size_t class_bytes(const direct::Task& task) { return std::size_t{direct::CLASS_BYTES} * task.classes; }
+
+std::size_t rectangle_bytes(const direct::Task& task) {
+    return std::size_t{direct::RECTANGLE_BYTES} * task.capacity + std::size_t{direct::DIVISION_BYTES} * task.divisions;
+}
+
+// The members of a group, their legs, and what is staged of them.
+std::string check_members(const standin::Launch& launch, const direct::Task& task, Storage storage,
+                          const direct::Group& group) {
+    if (!launch.inside(task.members + group.first, group.members * sizeof(uint2))) {
+        return "members leave their allocation";
+    }
+    std::size_t legs = 0;
+    for (unsigned member = 0; member < group.members; ++member) {
+        const uint2 slot = task.members[group.first + member];
+        if (!launch.inside(task.spans + slot.x, sizeof(Span))) {
+            return "spans leave their allocation";
+        }
+        const Span span = task.spans[slot.x];
+        const std::size_t end = std::size_t{span.first} + span.longs + span.shorts;
+        if (end > 0 && !launch.inside(task.legs, end * storage.leg)) {
+            return "legs leave their allocation";
+        }
+        if (end > 0 && storage.term > 0 && !launch.inside(task.terms, end * storage.term)) {
+            return "terms leave their allocation";
+        }
+        if (slot.y != legs) {
+            return text("place of a member's legs", slot.y, legs);
+        }
+        legs += span.longs + span.shorts;
+    }
+    return legs == group.legs ? "" : text("legs of a group", group.legs, legs);
+}
+
+std::string check_searches(const standin::Launch& launch, Storage storage) {
+    direct::Task task;
+    std::memcpy(&task, launch.parameters, sizeof task);
+    if (launch.block.x % 32 != 0 || launch.block.y != 1 || launch.block.z != 1 || launch.grid.z != 1) {
+        return "blocks are not of whole warps in one dimension, or grids have three";
+    }
+    if (task.capacity == 0 || task.capacity >= 1u << 24 || task.classes == 0 || task.divisions == 0) {
+        return "no room for a rectangle, a class or a division, or too much";
+    }
+    const bool classes_spilled = (task.flags & direct::CLASSES_SPILLED) != 0;
+    const bool rectangles_spilled = (task.flags & direct::RECTANGLES_SPILLED) != 0;
+    std::size_t shared = direct::STATE_BYTES;
+    std::size_t scratch = 0;
+    (classes_spilled ? scratch : shared) += class_bytes(task);
+    (rectangles_spilled ? scratch : shared) += rectangle_bytes(task);
+    if (task.scratch_bytes != scratch) {
+        return text("scratch of a search", task.scratch_bytes, scratch);
+    }
+    const std::size_t blocks = std::size_t{launch.grid.x} * launch.grid.y;
+    if (scratch > 0 && !launch.inside(task.scratch, blocks * scratch)) {
+        return "scratch leaves its allocation";
+    }
+    if (!launch.inside(task.thirds, direct::THIRDS * sizeof(double)) ||
+        !launch.inside(task.sizes, task.classes * sizeof(double))) {
+        return "tables leave their allocation";
+    }
+    if (!launch.inside(task.groups, launch.grid.x * sizeof(direct::Group))) {
+        return "groups leave their allocation";
+    }
+    if (!launch.inside(task.found, std::size_t{launch.grid.y} * task.all_groups * sizeof(direct::Found))) {
+        return "results leave their allocation";
+    }
+    for (unsigned x = 0; x < launch.grid.x; ++x) {
+        const direct::Group group = task.groups[x];
+        const bool staged = (task.flags & direct::LEGS_STAGED) != 0;
+        const std::size_t legs = staged ? std::size_t{direct::LEG_BYTES} * group.legs : 0;
+        if (launch.shared < shared + legs) {
+            return text("shared memory", launch.shared, shared + legs);
+        }
+        if (group.index >= task.all_groups || group.members == 0) {
+            return "a group is not one of all, or empty";
+        }
+        const std::string wrong = check_members(launch, task, storage, group);
+        if (!wrong.empty()) {
+            return "group " + std::to_string(group.index) + ": " + wrong;
+        }
+    }
+    return "";
+}
+
+std::string check_searches_single(const standin::Launch& launch) { return check_searches(launch, SINGLE); }
+
+std::string check_searches_half(const standin::Launch& launch) { return check_searches(launch, HALF); }
 
 }  // namespace
 
 const std::vector<standin::Kernel>& standin::kernels() {
     static const std::vector<Kernel> all = {
-        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_intraday_f32>},
-        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_close_f32>},
-        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_f16>},
-        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_f16>},
-        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_bf16>},
-        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_bf16>},
+        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_intraday_f32>, false},
+        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_close_f32>, false},
+        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_f16>, false},
+        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_f16>, false},
+        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_bf16>, false},
+        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_bf16>, false},
+        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches_single, run_searches<direct_f32>, true},
+        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches_half, run_searches<direct_f16>, true},
+        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches_half, run_searches<direct_bf16>, true},
     };
     return all;
 }
