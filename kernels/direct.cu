@@ -922,9 +922,7 @@ TRISECT_DEVICE void ask(const State& state, const Store& store, const Task& task
     for (unsigned i = lane; i < state.planned; i += WARP_LANES) {
         const Division division = store.divisions[i];
         const Centre parent = store.centres[division.rect];
-        // Under the bit above there may be the candidate of the first centre, whose depths are 0.
-        const unsigned depths = state.evaluated == 0 ? 0 : store.marks[division.rect].x;
-        const double delta = third(task, least_depth(depths) + 1);
+        const double delta = third(task, least_depth(store.marks[division.rect].x) + 1);
         const unsigned axes = division.from_axes >> AXES_SHIFT;
         unsigned child = division.child;
         for (unsigned axis = 0; axis < 2; ++axis) {
@@ -945,7 +943,7 @@ TRISECT_DEVICE void ask(const State& state, const Store& store, const Task& task
     }
 }
 
-// The centre and the first division. One lane for the state, all for the classes.
+// The centre and the first division. All lanes for the classes, one for the rest.
 TRISECT_DEVICE void begin(State& state, const Store& store, const Task& task) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     for (unsigned level = lane; level < task.classes; level += WARP_LANES) {
@@ -953,46 +951,40 @@ TRISECT_DEVICE void begin(State& state, const Store& store, const Task& task) {
         store.pending[level] = NONE;
         store.chosen[level] = NONE;
     }
-    if (lane == 0) {
-        state.axes[0] = task.axes[0];
-        state.axes[1] = task.axes[1];
-        state.eps = task.eps;
-        state.best_value = 0.0;
-        state.best = NONE;
-        state.evaluated = 0;
-        state.asked = 1;
-        state.planned = 0;
-        state.dirty = 0;
-        state.classes = 0;
-        state.iteration = 1;
-        state.rounds = 0;
-        state.age = 0;
-        state.cuts[0] = 0;
-        state.cuts[1] = 0;
-        state.ending = RUNNING;
-        state.stop = RUNNING;
-        state.again = 0;
-        store.centres[0].x[0] = 0.5;
-        store.centres[0].x[1] = 0.5;
-        store.values[0] = 0;
-        store.marks[0] = make_uint2(0, 0);
-        store.divisions[0].rect = 0;
+    if (lane != 0) {
+        return;
     }
-    __syncwarp();
+    state.axes[0] = task.axes[0];
+    state.axes[1] = task.axes[1];
+    state.eps = task.eps;
+    state.best_value = 0.0;
+    state.best = NONE;
+    state.evaluated = 0;
+    state.asked = 1;
+    state.planned = 0;
+    state.dirty = 0;
+    state.classes = 0;
+    state.iteration = 1;
+    state.rounds = 0;
+    state.age = 0;
+    state.cuts[0] = 0;
+    state.cuts[1] = 0;
+    state.ending = RUNNING;
+    state.stop = RUNNING;
+    state.again = 0;
+    store.centres[0].x[0] = 0.5;
+    store.centres[0].x[1] = 0.5;
+    store.values[0] = 0;
+    store.marks[0] = make_uint2(0, 0);
+    store.divisions[0].rect = 0;
+    // Work of lanes over one rectangle is that of lane 0.
     inspect(state, store, task, 1);
-    __syncwarp();
-    if (lane == 0) {
-        plan(state, store, task, 1);
-        if (state.planned == 0 && state.ending == RUNNING) {
-            state.ending = NO_PROGRESS;
-        }
-        state.dirty = 0;
+    plan(state, store, task, 1);
+    if (state.planned == 0 && state.ending == RUNNING) {
+        state.ending = NO_PROGRESS;
     }
-    __syncwarp();
     ask(state, store, task);
-    if (lane == 0) {
-        store.marks[0] = candidate_of(state, task.flags, store.centres[0]);
-    }
+    store.marks[0] = candidate_of(state, task.flags, store.centres[0]);
 }
 
 // Takes the round's values, unless there is none, and plans the next round or ends the search.
@@ -1004,6 +996,7 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
         if (lane == 0 && state.evaluated == 0) {
             store.marks[0] = make_uint2(0, 0);
         }
+        // Not for the shuffles' sake: they order no memory.
         __syncwarp();
         cut(state, store);
         __syncwarp();
@@ -1067,7 +1060,7 @@ template <class Legs>
 TRISECT_DEVICE void search(const Task& task) {
     DYNAMIC_SHARED(unsigned char, memory);
     State& state = *reinterpret_cast<State*>(memory);
-    const Group group = task.groups[blockIdx.x];
+    const Group& group = task.groups[blockIdx.x];
     const size_t block = size_t{blockIdx.y} * gridDim.x + blockIdx.x;
     const Layout layout(task, memory, task.scratch + block * task.scratch_bytes);
     const Store& store = layout.store;

@@ -34,9 +34,9 @@ mod snapshot;
 
 use crate::Error;
 use classes::Classes;
+pub use options::{Bounds, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target};
 #[cfg(feature = "cuda")]
 pub(crate) use outline::Outline;
-pub use options::{Bounds, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target};
 use select::Candidate;
 
 /// Depths with a side that is not 0: `3^646` is infinite in f64.

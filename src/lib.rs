@@ -99,8 +99,8 @@ pub use exact::{
 };
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
-    BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome,
-    Path, Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
+    BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome, Path,
+    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
 };
 pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,

@@ -9,7 +9,7 @@ use trisect::{
     Selection, Sharing, SizeMeasure, StopReason, Storage, Target, optimize,
 };
 
-use crate::cuda::{Standin, alone, batch_of, has_gpu, options, rounded};
+use crate::cuda::{Standin, alone, has_gpu, options, rounded};
 use crate::support::{Columns, KINDS, Kind, Rng, ragged};
 
 const RULES: [ExitRule; 2] = [ExitRule::Intraday, ExitRule::AtClose];
@@ -55,11 +55,7 @@ fn bits(searched: &Searched) -> ([u64; 3], [u64; 3], StopReason) {
     let [high, low] = searched.point.unwrap_or([f64::NAN; 2]);
     (
         [high, low, searched.value].map(f64::to_bits),
-        [
-            searched.evaluations,
-            searched.iterations,
-            searched.rounds,
-        ],
+        [searched.evaluations, searched.iterations, searched.rounds],
         searched.stop,
     )
 }
@@ -130,6 +126,7 @@ fn draw_bounds(rng: &mut Rng) -> Bounds {
         [(-0.01, 0.025), (-0.1, 0.02)],
         [(0.0, 0.03), (-0.03, 0.0)],
         // So narrow that centres soon equal their neighbours.
+        [(1.0, 1.0 + 7e-16), (0.5, 0.5 + 3e-16)],
         [(1.0, 1.0 + 4e-15), (0.5, 0.5 + 1e-14)],
     ];
     Bounds::new(&intervals[rng.below(intervals.len())]).unwrap()
@@ -183,8 +180,9 @@ fn searches_on_the_gpu_are_those_of_direct() {
         }
         // Mostly small ones, for a CUDA thread costs a thousand times more here.
         let (budget, longest) = match case % 16 {
-            15 => (600, 60),
-            14 => (20, 900),
+            15 => (1500, 60),
+            14 => (60, 900),
+            10..14 => (300, 80),
             _ => (70, 40),
         };
         let simulations = 4 + rng.below(12);
@@ -221,4 +219,253 @@ fn searches_on_the_gpu_are_those_of_direct() {
     ] {
         assert!(reasons.contains_key(reason), "{reason}: {reasons:?}");
     }
+}
+
+/// One simulation of each of these lengths, nothing traded in those of 0.
+fn batch_with_plateaus(kind: Kind, lengths: &[usize]) -> Batch {
+    let mut rng = Rng::new(7);
+    let mut builder = Batch::builder();
+    for &bars in lengths {
+        let mut columns = Columns::draw(&mut rng, kind, bars.max(3));
+        if bars == 0 {
+            columns.position.fill(0.0);
+        }
+        builder.push(columns.entry_exit()).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+/// Budgets up to 10,000, simulations up to 5,000 bars, a large group, and searches that end as
+/// scipy's do: with a full store or a full list.
+#[test]
+fn large_searches_are_those_of_direct() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let production = DirectOptions::production();
+    let half_diagonal = DirectOptions {
+        size_measure: SizeMeasure::HalfDiagonal,
+        ..production
+    };
+    let scipy = DirectOptions {
+        selection: Selection::ScipyCompat,
+        ..half_diagonal
+    };
+    let aggressive = DirectOptions {
+        selection: Selection::Aggressive,
+        ..production
+    };
+    let evaluations = |options: DirectOptions, max_evaluations| DirectOptions {
+        max_evaluations,
+        ..options
+    };
+    let exhaustive = DirectOptions {
+        volume_tolerance: 0.0,
+        side_tolerance: 0.0,
+        ..evaluations(production, 10_000)
+    };
+    let each = Sharing::PerSimulation;
+    let cases = [
+        (
+            Kind::Skilled,
+            &[5000][..],
+            &each,
+            evaluations(production, 300),
+        ),
+        (
+            Kind::Wild,
+            &[200, 2000, 1],
+            &each,
+            evaluations(half_diagonal, 1000),
+        ),
+        (
+            Kind::Ties,
+            &[6, 0, 30],
+            &each,
+            evaluations(production, 10_000),
+        ),
+        (Kind::Ties, &[6, 0], &each, evaluations(half_diagonal, 3000)),
+        (Kind::Skilled, &[20], &each, exhaustive),
+        (
+            Kind::Skilled,
+            &[20, 0],
+            &each,
+            evaluations(aggressive, 4000),
+        ),
+        (Kind::Skilled, &[40], &each, evaluations(scipy, 3000)),
+        (Kind::Skilled, &[0], &each, evaluations(scipy, 740)),
+        (Kind::Skilled, &[0], &each, evaluations(scipy, 7000)),
+        (
+            Kind::Skilled,
+            &[15; 400],
+            &Sharing::All,
+            evaluations(production, 120),
+        ),
+    ];
+    let standin = Standin::find();
+    let mut reasons = Vec::new();
+    for (case, (kind, lengths, sharing, options_of_search)) in cases.into_iter().enumerate() {
+        if let Some(standin) = &standin {
+            standin.set("schedule", [2, 1, 0][case % 3]);
+        }
+        let batch = batch_with_plateaus(kind, lengths);
+        let groups = Groups::new(sharing, batch.len()).unwrap();
+        let bounds = Bounds::symmetric(2, 0.03).unwrap();
+        let task = SearchTask::new(&groups, &RULES[..1], &bounds, &options_of_search).unwrap();
+        let what = format!("large case {case}");
+        let stops = compare(&batch, &[0], &options(), &task, &what);
+        reasons.extend(stops.unwrap_or_else(|| panic!("{what} is left to the driver")));
+    }
+    for reason in [StopReason::Slots, StopReason::Levels] {
+        assert!(reasons.contains(&reason), "{reason:?}: {reasons:?}");
+    }
+}
+
+/// Whoever does not watch gets one launch, with the same outcome.
+#[test]
+fn the_driver_leaves_unwatched_searches_to_the_device() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let standin = Standin::find();
+    let mut rng = Rng::new(110);
+    let batch = ragged(&mut rng, Kind::Skilled, 30, 60);
+    for sharing in [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(4)] {
+        for exit_rule in [ExitChoice::Both, ExitChoice::Fixed(ExitRule::AtClose)] {
+            let options_of_search = OptimizeOptions {
+                sharing: sharing.clone(),
+                method: Method::Direct(DirectOptions {
+                    max_evaluations: 80,
+                    ..DirectOptions::production()
+                }),
+                exit_rule,
+                ..OptimizeOptions::default()
+            };
+            let mut cpu = Evaluator::cpu(&batch, &options()).unwrap();
+            let expected = optimize(&mut cpu, &options_of_search, ()).unwrap();
+            assert_ne!(expected.path, Path::OneLaunch);
+            let mut gpu = Evaluator::cuda(&batch, &[0], &options()).unwrap();
+            let before = standin.as_ref().map(|standin| standin.get("launches"));
+            let got = optimize(&mut gpu, &options_of_search, ()).unwrap();
+            assert_eq!(got.path, Path::OneLaunch);
+            if let (Some(standin), Some(before)) = (&standin, before) {
+                assert_eq!(standin.get("launches"), before + 1);
+            }
+            let watcher = |_: &trisect::Progress<'_>| std::ops::ControlFlow::Continue(());
+            let watched = optimize(&mut gpu, &options_of_search, watcher).unwrap();
+            assert_eq!(watched.path, Path::Lockstep);
+            let timed = OptimizeOptions {
+                time_limit: Some(std::time::Duration::from_secs(3600)),
+                ..options_of_search
+            };
+            let timed = optimize(&mut gpu, &timed, ()).unwrap();
+            assert_eq!(timed.path, Path::Lockstep);
+            for outcome in [&got, &watched, &timed] {
+                assert_eq!(outcome.groups, expected.groups);
+                assert_eq!(outcome.profits, expected.profits);
+                assert_eq!(outcome.rounds, expected.rounds);
+                assert_eq!(outcome.evaluations, expected.evaluations);
+                assert_eq!(outcome.bar_candidates, expected.bar_candidates);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_device_cannot_search_whole_goes_round_by_round() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let mut rng = Rng::new(120);
+    let batch = ragged(&mut rng, Kind::Skilled, 40, 90);
+    let search =
+        |options_of_search: DirectOptions, evaluate: &EvaluateOptions, devices: &[usize]| {
+            let options_of_search = OptimizeOptions {
+                sharing: Sharing::Chunks(7),
+                method: Method::Direct(options_of_search),
+                ..OptimizeOptions::default()
+            };
+            let mut cpu = Evaluator::cpu(&batch, evaluate).unwrap();
+            let mut gpu = Evaluator::cuda(&batch, devices, evaluate).unwrap();
+            let expected = optimize(&mut cpu, &options_of_search, ()).unwrap();
+            let got = optimize(&mut gpu, &options_of_search, ()).unwrap();
+            assert_eq!(got.groups, expected.groups);
+            got.path
+        };
+    let few = DirectOptions {
+        max_evaluations: 60,
+        ..DirectOptions::production()
+    };
+    assert_eq!(search(few, &options(), &[0]), Path::OneLaunch);
+    let streamed = EvaluateOptions {
+        max_device_bytes: Some(40_000),
+        ..options()
+    };
+    assert_eq!(search(few, &streamed, &[0]), Path::Lockstep);
+    // Room for the batch, not for the rectangles of a search.
+    let tight = EvaluateOptions {
+        max_device_bytes: Some(120_000),
+        ..options()
+    };
+    let many = DirectOptions {
+        max_evaluations: 20_000,
+        max_iterations: Some(4),
+        ..DirectOptions::production()
+    };
+    assert_eq!(search(many, &tight, &[0]), Path::Lockstep);
+    // Towards 0 there are always smaller numbers, and always smaller rectangles.
+    let groups = Groups::new(&Sharing::All, batch.len()).unwrap();
+    let bounds = Bounds::new(&[(0.0, 0.03), (0.0, 0.03)]).unwrap();
+    let deep = DirectOptions {
+        selection: Selection::Aggressive,
+        max_evaluations: 10_000,
+        volume_tolerance: 0.0,
+        side_tolerance: 0.0,
+        ..DirectOptions::production()
+    };
+    let task = SearchTask::new(&groups, &RULES[..1], &bounds, &deep).unwrap();
+    assert_eq!(compare(&batch, &[0], &options(), &task, "deep"), None);
+    if let Some(standin) = Standin::find() {
+        standin.set("devices", 2);
+        // A group on both devices.
+        assert_eq!(search(few, &options(), &[0, 1]), Path::Lockstep);
+    }
+}
+
+#[test]
+fn several_devices_share_the_searches() {
+    let _alone = alone();
+    let Some(standin) = Standin::needed() else {
+        return;
+    };
+    standin.set("devices", 3);
+    let mut rng = Rng::new(130);
+    let batch = ragged(&mut rng, Kind::Skilled, 40, 90);
+    let groups = Groups::new(&Sharing::PerSimulation, batch.len()).unwrap();
+    let bounds = Bounds::symmetric(2, 0.03).unwrap();
+    let few = DirectOptions {
+        max_evaluations: 60,
+        ..DirectOptions::production()
+    };
+    let task = SearchTask::new(&groups, &RULES, &bounds, &few).unwrap();
+    assert!(compare(&batch, &[2, 0, 1], &options(), &task, "three devices").is_some());
+}
+
+#[test]
+fn tasks_out_of_range_are_refused() {
+    let groups = Groups::new(&Sharing::All, 1).unwrap();
+    let bounds = Bounds::symmetric(3, 0.03).unwrap();
+    let options_of_search = DirectOptions::production();
+    assert!(SearchTask::new(&groups, &RULES, &bounds, &options_of_search).is_err());
+    let bounds = Bounds::symmetric(2, 0.03).unwrap();
+    let wrong = DirectOptions {
+        max_evaluations: 0,
+        ..options_of_search
+    };
+    assert!(SearchTask::new(&groups, &RULES, &bounds, &wrong).is_err());
+    let task = SearchTask::new(&groups, &RULES, &bounds, &options_of_search).unwrap();
+    assert_eq!(task.exit_rules.len(), 2);
 }

@@ -138,10 +138,18 @@ fn memory(legs: usize, needs: Needs, limits: Limits) -> Memory {
     // What is touched most often first; classes only if they leave room for the rest.
     let classes = CLASS_BYTES * needs.classes;
     let classes_spilled = shared + classes > most / 4;
-    *(if classes_spilled { &mut scratch } else { &mut shared }) += classes;
+    *(if classes_spilled {
+        &mut scratch
+    } else {
+        &mut shared
+    }) += classes;
     let rectangles = RECTANGLE_BYTES * needs.rectangles + DIVISION_BYTES * needs.divisions;
     let rectangles_spilled = shared + rectangles > most;
-    *(if rectangles_spilled { &mut scratch } else { &mut shared }) += rectangles;
+    *(if rectangles_spilled {
+        &mut scratch
+    } else {
+        &mut shared
+    }) += rectangles;
     let legs_staged = shared + LEG_BYTES * legs <= most;
     if legs_staged {
         shared += LEG_BYTES * legs;

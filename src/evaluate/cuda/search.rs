@@ -213,8 +213,14 @@ impl Share {
             share.numbers.push(number);
         }
         // Equal lengths keep their order, whose neighbours share legs in the cache.
-        share.groups.sort_by_key(|group| std::cmp::Reverse(group.legs));
-        share.legs = share.groups.iter().map(|group| group.legs as usize).collect();
+        share
+            .groups
+            .sort_by_key(|group| std::cmp::Reverse(group.legs));
+        share.legs = share
+            .groups
+            .iter()
+            .map(|group| group.legs as usize)
+            .collect();
         Some(share)
     }
 }
@@ -387,7 +393,9 @@ impl Task {
             side_tolerance: options.side_tolerance,
             target,
             target_unit: if target == 0.0 { 1.0 } else { target.abs() },
-            target_tolerance: options.target.map_or(0.0, |target| target.relative_tolerance),
+            target_tolerance: options
+                .target
+                .map_or(0.0, |target| target.relative_tolerance),
             flags,
             capacity: count(outline.capacity),
             enough: count(outline.enough),
