@@ -3,7 +3,8 @@
 //! On a machine without a usable GPU these tests say so and end; `TRISECT_TEST_REQUIRE=cuda` makes
 //! that a failure. What only the stand-in for the driver can do (`tests/kernels/standin.cpp`:
 //! failures on demand, two devices, counters) is tested where that is loaded;
-//! `TRISECT_TEST_REQUIRE=standin` makes its absence a failure.
+//! `TRISECT_TEST_REQUIRE=standin` makes its absence a failure. `nvrtc` wants the kernels to come from
+//! NVRTC, in a build without nvcc.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -199,6 +200,22 @@ fn without_a_gpu_there_is_a_reason_and_auto_takes_the_cpu() {
             assert_eq!(auto.fallback(), Some(&why));
             assert!(matches!(why, Error::Unavailable { .. }), "{why:?}");
         }
+    }
+}
+
+#[test]
+fn nvrtc_compiles_the_kernels_of_a_build_without_nvcc() {
+    let _alone = alone();
+    let batch = batch_of(Kind::Skilled, 1, &[20]);
+    let device = Evaluator::cuda(&batch, &[0], &options()).map(|gpu| gpu.device());
+    if required("nvrtc") {
+        assert!(
+            device.as_ref().is_ok_and(|device| device.contains("NVRTC")),
+            "{device:?}"
+        );
+    } else {
+        // The other tests say whether what it compiles is right.
+        println!("skipped: TRISECT_TEST_REQUIRE does not ask for it; {device:?}");
     }
 }
 

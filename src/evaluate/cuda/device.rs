@@ -606,7 +606,7 @@ fn compile(index: usize, (major, minor): (i32, i32)) -> Result<Arc<[u8]>, Error>
         Error::Cuda(CudaError {
             device: index,
             code: error.0 as u32,
-            name: format!("{error}"),
+            name: format!("{:?}", error.0),
             text: log,
             doing,
         })
@@ -663,7 +663,7 @@ fn find_nvrtc((major, minor): (i32, i32)) -> Result<(), Error> {
                 .to_owned(),
         };
         Error::Unavailable {
-            what: "the CUDA kernels",
+            what: "code of the CUDA kernels",
             why: format!("{built}; and to compile them now, {why}"),
             remedy: "install the CUDA toolkit or its NVRTC library, or build with nvcc",
         }

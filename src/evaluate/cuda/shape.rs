@@ -209,7 +209,9 @@ mod tests {
                             limits,
                         );
                         assert!(shape.by_legs <= shape.packed_from && shape.packed_from <= slots);
-                        assert!(shape.threads % 32 == 0 && (32..=256).contains(&shape.threads));
+                        assert!(
+                            shape.threads.is_multiple_of(32) && (32..=256).contains(&shape.threads)
+                        );
                         assert!(shape.shared_bytes as usize <= limits.shared_bytes);
                         assert!(shape.pack_lanes.is_power_of_two() && shape.pack_lanes <= 32);
                         let packed = (shape.grid.0 as usize - shape.packed_from)
