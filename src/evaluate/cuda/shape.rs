@@ -8,11 +8,14 @@ use super::device::Limits;
 /// Most legs per side of a simulation that shares a block with others.
 pub(super) const TINY_LEGS: u32 = 8;
 
-/// Shared memory per staged leg, in bytes: the most that any kernel takes.
-const STAGED_BYTES: usize = 24;
+/// Shared memory of a block that stages legs, in bytes: this, and more per thread and per leg.
+const STAGED_BYTES: usize = 16;
+const STAGED_BYTES_PER_THREAD: usize = 96;
+/// The most that any kernel takes.
+const STAGED_BYTES_PER_LEG: usize = 24;
 
 /// Shared memory of a packed simulation, in bytes.
-const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES;
+const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES_PER_LEG;
 
 /// Legs that are staged at most: with more, too few blocks share a multiprocessor.
 const STAGED_LEGS: usize = 2688;
@@ -72,7 +75,8 @@ pub(super) struct Shape {
 
 /// Legs of a simulation that can be staged at most.
 pub(super) fn staged_legs(limits: Limits) -> usize {
-    STAGED_LEGS.min(limits.shared_bytes / STAGED_BYTES)
+    let others = STAGED_BYTES + MOST_THREADS * STAGED_BYTES_PER_THREAD;
+    STAGED_LEGS.min(limits.shared_bytes.saturating_sub(others) / STAGED_BYTES_PER_LEG)
 }
 
 pub(super) fn shape(work: Work, limits: Limits) -> Shape {
@@ -112,7 +116,11 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
 
     let staged_bytes = match staged {
         0 => 0,
-        _ => work.staged_legs * STAGED_BYTES,
+        _ => {
+            STAGED_BYTES
+                + threads * STAGED_BYTES_PER_THREAD
+                + work.staged_legs * STAGED_BYTES_PER_LEG
+        }
     };
     let packed_bytes = match packed {
         0 => 0,
@@ -154,7 +162,7 @@ mod tests {
         let shape = shape(uniform(1000, 200, 500), H200);
         assert_eq!((shape.by_legs, shape.packed_from), (0, 1000));
         assert_eq!((shape.grid, shape.threads), ((1000, 1), 64));
-        assert_eq!(shape.shared_bytes, 200 * 24);
+        assert_eq!(shape.shared_bytes, 16 + 64 * 96 + 200 * 24);
     }
 
     #[test]
