@@ -21,7 +21,8 @@
 //                             each thread takes 8 candidates. It walks the partial sums in
 //                             bit-reversed order, so that the tree folds up on a stack of three.
 //   [packed_from, slots)      Tiny simulations: `pack_lanes` threads per slot, 4 candidates per
-//                             thread, all partial sums in registers.
+//                             thread, all partial sums in registers. Neighbours with equal numbers
+//                             of longs and shorts keep a warp together.
 //
 // Blocks (x, y) of one x share the candidates of a slot, tile y, y + gridDim.y, and so on.
 //
@@ -36,20 +37,21 @@
 
 // --- what the host must know ---
 
-// Threads per block at most: registers are allotted for three such blocks per multiprocessor.
-constexpr unsigned MAX_THREADS = 256;
+// Threads per block at most. Registers are allotted for five such blocks per multiprocessor.
+constexpr unsigned MAX_THREADS = 128;
 
 // Legs per side of a slot of the third kind at most.
 constexpr unsigned MAX_PACKED = 8;
 
-// Bytes of shared memory of a block of the second kind: STAGED_BYTES, and so much more per thread
-// and per leg.
-constexpr unsigned STAGED_BYTES = 16;
-constexpr unsigned STAGED_BYTES_PER_THREAD = 96;
+// Bytes of dynamic shared memory of any block.
+constexpr unsigned SHARED_BYTES = 16;
+
+// Bytes more, per thread and per leg, of a block of the second kind.
+constexpr unsigned STAGED_BYTES_PER_THREAD = 112;
 constexpr unsigned STAGED_BYTES_PER_LEG_INTRADAY = 24;
 constexpr unsigned STAGED_BYTES_PER_LEG_CLOSE = 16;
 
-// Bytes of shared memory per slot of the third kind: for one leg more than there are, since with
+// Bytes more, per slot, of a block of the third kind. That is one leg more than there are: with
 // strides of 17 the slots of a warp begin in different banks.
 constexpr unsigned PACKED_STRIDE = 2 * MAX_PACKED + 1;
 constexpr unsigned PACKED_BYTES_PER_SLOT_INTRADAY = PACKED_STRIDE * STAGED_BYTES_PER_LEG_INTRADAY;
@@ -60,7 +62,7 @@ constexpr unsigned BY_LEGS_CANDIDATES = 8;
 constexpr unsigned STAGED_CANDIDATES = 8;
 constexpr unsigned PACKED_CANDIDATES = 4;
 
-static_assert(STAGED_BYTES == sizeof(float4), "bounds");
+static_assert(SHARED_BYTES == sizeof(float4), "bounds");
 static_assert(STAGED_BYTES_PER_LEG_INTRADAY == sizeof(float4) + sizeof(float2), "gates and terms");
 static_assert(STAGED_BYTES_PER_LEG_CLOSE == sizeof(float4), "fields");
 static_assert(PACKED_BYTES_PER_SLOT_INTRADAY == 408 && PACKED_BYTES_PER_SLOT_CLOSE == 272, "");
@@ -102,6 +104,8 @@ static_assert(sizeof(Round) == 112, "the host writes these bytes");
 
 // Legs as the host derived them.
 struct StoredLegs {
+    static constexpr bool DERIVES = false;
+
     template <bool Short>
     static TRISECT_DEVICE Leg load(const Round& round, unsigned index) {
         const float4 gates = static_cast<const float4*>(round.legs)[index];
@@ -127,6 +131,8 @@ struct Bf16 {
 // Bars in 16-bit floats, of which legs are derived.
 template <class Format>
 struct HalfBars {
+    static constexpr bool DERIVES = true;
+
     template <bool Short>
     static TRISECT_DEVICE Leg load(const Round& round, unsigned index) {
         // 12 bytes are three aligned words, never four.
@@ -237,24 +243,29 @@ struct Work {
         return pairs[candidate < count ? candidate : count - 1];
     }
 
-    // Takes the sum of the canonical tree.
-    TRISECT_DEVICE void put(unsigned candidate, float sum) const {
-        if (candidate >= count) {
-            return;
-        }
-        // A zero is +0.
-        const float profit = sum + 0.0f;
-        if (sums == nullptr) {
-            profits[candidate] = profit;
-            return;
-        }
-        const long long fixed = __double2ll_rn(static_cast<double>(profit) * scale);
-        if (single) {
-            sums[candidate] = fixed;
-        } else {
-            // Two's complement: the bits of a sum do not depend on the sign of its type.
-            atomicAdd(reinterpret_cast<unsigned long long*>(sums + candidate),
-                      static_cast<unsigned long long>(fixed));
+    // Takes sums of the canonical tree: those of candidates first, first + stride, and so on.
+    template <unsigned N>
+    TRISECT_DEVICE void put(unsigned first, unsigned stride, const float (&totals)[N]) const {
+#pragma unroll
+        for (unsigned k = 0; k < N; ++k) {
+            const unsigned candidate = first + k * stride;
+            if (candidate >= count) {
+                break;
+            }
+            // A zero is +0.
+            const float profit = totals[k] + 0.0f;
+            if (sums == nullptr) {
+                profits[candidate] = profit;
+                continue;
+            }
+            const long long fixed = __double2ll_rn(static_cast<double>(profit) * scale);
+            if (single) {
+                sums[candidate] = fixed;
+            } else {
+                // Two's complement: the bits of a sum do not depend on the sign of its type.
+                atomicAdd(reinterpret_cast<unsigned long long*>(sums + candidate),
+                          static_cast<unsigned long long>(fixed));
+            }
         }
     }
 };
@@ -316,13 +327,13 @@ TRISECT_DEVICE unsigned reduce_over_lanes(float (&sums)[N], unsigned lane) {
 
 // The candidates of warp `warp` among `warps`, N at a time.
 template <unsigned N, class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const Work& work,
-                                     unsigned warp, unsigned warps) {
-    // Unrolled where few candidates leave the loads exposed. (Not all compilers unroll.)
-    [[maybe_unused]] constexpr unsigned UNROLL = N >= 4 ? 1 : 4;
+TRISECT_DEVICE void evaluate_by_legs(FeeBounds bounds, const Round& round, const Span& span,
+                                     const Work& work, unsigned warp, unsigned warps) {
+    // Unrolled where few candidates and no derivation of legs leave the loads exposed. (Not all
+    // compilers unroll.)
+    [[maybe_unused]] constexpr unsigned UNROLL = N >= 4 || Legs::DERIVES ? 1 : 4;
     // The lanes that hold the same result; the first of them stores it.
     constexpr unsigned COPIES = WARP_LANES / N;
-    const FeeBounds bounds(round.fee);
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned middle = span.first + span.longs;
     for (unsigned first = warp * N; first < work.count; first += warps * N) {
@@ -340,7 +351,8 @@ TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const
         }
         const unsigned mine = reduce_over_lanes<N>(sums, lane);
         if (lane % COPIES == 0) {
-            work.put(first + mine, sums[0]);
+            const float total[1] = {sums[0]};
+            work.put(first + mine, 1, total);
         }
     }
 }
@@ -348,20 +360,21 @@ TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const
 // Few candidates per warp when there are more warps than 8 candidates each would keep busy: a
 // partial sum is a chain that nobody can share, so more warps are all the speed there is.
 template <class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_by_legs(const Round& round, const Span& span, const Work& work) {
+TRISECT_DEVICE void evaluate_by_legs(FeeBounds bounds, const Round& round, const Span& span,
+                                     const Work& work) {
     const unsigned warps_per_block = blockDim.x / WARP_LANES;
     const unsigned warps = warps_per_block * gridDim.y;
     const unsigned warp = blockIdx.y * warps_per_block + threadIdx.x / WARP_LANES;
     const unsigned share = (work.count + warps - 1) / warps;
     static_assert(BY_LEGS_CANDIDATES == 8, "the cases below");
     if (share > 4) {
-        evaluate_by_legs<8, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<8, Legs, AtClose>(bounds, round, span, work, warp, warps);
     } else if (share > 2) {
-        evaluate_by_legs<4, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<4, Legs, AtClose>(bounds, round, span, work, warp, warps);
     } else if (share > 1) {
-        evaluate_by_legs<2, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<2, Legs, AtClose>(bounds, round, span, work, warp, warps);
     } else {
-        evaluate_by_legs<1, Legs, AtClose>(round, span, work, warp, warps);
+        evaluate_by_legs<1, Legs, AtClose>(bounds, round, span, work, warp, warps);
     }
 }
 
@@ -373,7 +386,6 @@ constexpr unsigned WALKS = 8;
 constexpr unsigned WALK_LANES = WARP_LANES / WALKS;
 constexpr unsigned WALK_LEVELS = 3;
 static_assert(1u << WALK_LEVELS == WALKS, "the rest of the tree joins the walks");
-static_assert(STAGED_BYTES_PER_THREAD == WALK_LEVELS * STAGED_CANDIDATES * sizeof(float), "");
 
 // Adds the legs base, base + 8, ... of one side to the partial sums of their lanes.
 template <class Rule, unsigned N>
@@ -400,24 +412,26 @@ TRISECT_DEVICE void walk_side(const Stage<Rule::AT_CLOSE>& stage, unsigned first
     }
 }
 
-// Sums of complete subtrees that wait for their siblings, one per level, of all threads.
+// Sums of complete subtrees that wait for their siblings, one per level; of one thread.
 //
 // In shared memory, for a stack of registers whose depth varies costs a move per register and step.
 template <unsigned N>
 struct Waiting {
     static_assert(N % 4 == 0, "moved in 128 bits");
 
+    // One vector more than there are levels: with an odd stride the threads of a warp use all
+    // banks alike.
+    static constexpr unsigned STRIDE = WALK_LEVELS * (N / 4) + 1;
+
     float4* memory;
 
-    // What lies behind them.
-    TRISECT_DEVICE float4* end() const {
-        return memory + WALK_LEVELS * (N / 4) * blockDim.x;
-    }
+    // The places of this thread in an array of STRIDE * blockDim.x vectors.
+    TRISECT_DEVICE explicit Waiting(float4* all) : memory(all + STRIDE * threadIdx.x) {}
 
     TRISECT_DEVICE void put(unsigned level, const float (&sums)[N]) const {
 #pragma unroll
         for (unsigned k = 0; k < N; k += 4) {
-            memory[place(level, k)] =
+            memory[(level * N + k) / 4] =
                 make_float4(sums[k], sums[k + 1], sums[k + 2], sums[k + 3]);
         }
     }
@@ -425,19 +439,16 @@ struct Waiting {
     TRISECT_DEVICE void add_to(unsigned level, float (&sums)[N]) const {
 #pragma unroll
         for (unsigned k = 0; k < N; k += 4) {
-            const float4 waiting = memory[place(level, k)];
+            const float4 waiting = memory[(level * N + k) / 4];
             sums[k] += waiting.x;
             sums[k + 1] += waiting.y;
             sums[k + 2] += waiting.z;
             sums[k + 3] += waiting.w;
         }
     }
-
-private:
-    static TRISECT_DEVICE unsigned place(unsigned level, unsigned k) {
-        return (level * (N / 4) + k / 4) * blockDim.x + threadIdx.x;
-    }
 };
+
+static_assert(STAGED_BYTES_PER_THREAD == Waiting<STAGED_CANDIDATES>::STRIDE * sizeof(float4), "");
 
 // The profits of N candidates.
 //
@@ -449,7 +460,8 @@ TRISECT_DEVICE void walk(const Stage<AtClose>& stage, const Waiting<N>& waiting,
                          const Pairs<N>& pairs, FeeBounds bounds, float (&profits)[N]) {
 #pragma unroll 1
     for (unsigned step = 0; step < WALKS; ++step) {
-        const unsigned base = (step & 1) << 2 | (step & 2) | step >> 2;
+        // The bits of the step in reverse.
+        const unsigned base = __brev(step) >> (32 - WALK_LEVELS);
         float sums[WALK_LANES][N] = {};
         walk_side<Rule<false, AtClose, Capped>>(stage, 0, span.longs, base, pairs, bounds, sums);
         walk_side<Rule<true, AtClose, Capped>>(stage, span.longs, span.shorts, base, pairs, bounds,
@@ -482,19 +494,16 @@ TRISECT_DEVICE void evaluate_staged(const Stage<AtClose>& stage,
         const Pairs<N> pairs(work, first + threadIdx.x, blockDim.x);
         float profits[N];
         walk<AtClose, Capped>(stage, waiting, span, pairs, bounds, profits);
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            work.put(first + k * blockDim.x + threadIdx.x, profits[k]);
-        }
+        work.put(first + threadIdx.x, blockDim.x, profits);
     }
 }
 
 template <class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const Work& work) {
-    // Bounds, waiting sums, legs.
-    DYNAMIC_SHARED(float4, memory);
-    const Waiting<STAGED_CANDIDATES> waiting = {memory + 1};
-    const Stage<AtClose> stage(waiting.end(), span.longs + span.shorts);
+TRISECT_DEVICE void evaluate_staged(float4* memory, FeeBounds bounds, const Round& round,
+                                    const Span& span, const Work& work) {
+    // Waiting sums, then legs.
+    const Waiting<STAGED_CANDIDATES> waiting(memory);
+    const Stage<AtClose> stage(memory + waiting.STRIDE * blockDim.x, span.longs + span.shorts);
 #pragma unroll 1
     for (unsigned leg = threadIdx.x; leg < span.longs; leg += blockDim.x) {
         stage.template put<false>(leg, Legs::template load<false>(round, span.first + leg));
@@ -504,14 +513,7 @@ TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const 
          leg += blockDim.x) {
         stage.template put<true>(leg, Legs::template load<true>(round, span.first + leg));
     }
-    // PERF: bounds that come from shared memory stay in registers. Those made of a parameter are
-    // read again and again within the loops, 3 % of all instructions.
-    if (threadIdx.x == 0) {
-        const FeeBounds bounds(round.fee);
-        memory[0] = make_float4(bounds.least, bounds.greatest, 0.0f, 0.0f);
-    }
     __syncthreads();
-    const FeeBounds bounds(memory[0]);
     if (span.capped != 0) {
         evaluate_staged<AtClose, true>(stage, waiting, bounds, span, work);
     } else {
@@ -521,35 +523,34 @@ TRISECT_DEVICE void evaluate_staged(const Round& round, const Span& span, const 
 
 // --- tiny simulations ---
 
-// Tiles of candidates of one slot, by `round.pack_lanes` threads.
-template <bool AtClose>
+// Tiles of candidates of one slot with at most `Lanes` legs per side, by `round.pack_lanes` threads.
+template <unsigned Lanes, bool AtClose>
 TRISECT_DEVICE void evaluate_packed(const Stage<AtClose>& stage, unsigned first_place,
-                                    const Round& round, const Span& span, const Work& work,
-                                    unsigned lane) {
+                                    FeeBounds bounds, const Round& round, const Span& span,
+                                    const Work& work, unsigned lane) {
     constexpr unsigned N = PACKED_CANDIDATES;
-    const FeeBounds bounds(round.fee);
     const unsigned tile = N * round.pack_lanes;
 #pragma unroll 1
     for (unsigned first = blockIdx.y * tile; first < work.count; first += gridDim.y * tile) {
         const Pairs<N> pairs(work, first + lane, round.pack_lanes);
-        float sums[MAX_PACKED][N] = {};
+        float sums[Lanes][N] = {};
 #pragma unroll
-        for (unsigned leg = 0; leg < MAX_PACKED; ++leg) {
+        for (unsigned leg = 0; leg < Lanes; ++leg) {
             if (leg < span.longs) {
                 const Leg staged = stage.template get<false>(first_place + leg);
                 pairs.template add<Rule<false, AtClose, true>>(staged, bounds, sums[leg]);
             }
         }
 #pragma unroll
-        for (unsigned leg = 0; leg < MAX_PACKED; ++leg) {
+        for (unsigned leg = 0; leg < Lanes; ++leg) {
             if (leg < span.shorts) {
                 const Leg staged = stage.template get<true>(first_place + MAX_PACKED + leg);
                 pairs.template add<Rule<true, AtClose, true>>(staged, bounds, sums[leg]);
             }
         }
-        // The other 24 partial sums are 0: the tree starts at 4.
+        // All further partial sums are 0, so the tree starts here.
 #pragma unroll
-        for (unsigned width = MAX_PACKED / 2; width > 0; width /= 2) {
+        for (unsigned width = Lanes / 2; width > 0; width /= 2) {
 #pragma unroll
             for (unsigned partial = 0; partial < width; ++partial) {
 #pragma unroll
@@ -558,16 +559,13 @@ TRISECT_DEVICE void evaluate_packed(const Stage<AtClose>& stage, unsigned first_
                 }
             }
         }
-#pragma unroll
-        for (unsigned k = 0; k < N; ++k) {
-            work.put(first + k * round.pack_lanes + lane, sums[0][k]);
-        }
+        work.put(first + lane, round.pack_lanes, sums[0]);
     }
 }
 
 template <class Legs, bool AtClose>
-TRISECT_DEVICE void evaluate_packed(const Round& round, unsigned block) {
-    DYNAMIC_SHARED(float4, memory);
+TRISECT_DEVICE void evaluate_packed(float4* memory, FeeBounds bounds, const Round& round,
+                                    unsigned block) {
     const unsigned slots_per_block = blockDim.x / round.pack_lanes;
     const unsigned lane = threadIdx.x % round.pack_lanes;
     const unsigned within = threadIdx.x / round.pack_lanes;
@@ -590,9 +588,14 @@ TRISECT_DEVICE void evaluate_packed(const Round& round, unsigned block) {
     }
     // The threads of a slot are of one warp.
     __syncwarp();
-    if (slot < round.slots) {
-        const Work work(round, span.simulation);
-        evaluate_packed<AtClose>(stage, place, round, span, work, lane);
+    if (slot >= round.slots) {
+        return;
+    }
+    const Work work(round, span.simulation);
+    if (span.longs <= MAX_PACKED / 2 && span.shorts <= MAX_PACKED / 2) {
+        evaluate_packed<MAX_PACKED / 2>(stage, place, bounds, round, span, work, lane);
+    } else {
+        evaluate_packed<MAX_PACKED>(stage, place, bounds, round, span, work, lane);
     }
 }
 
@@ -600,45 +603,55 @@ TRISECT_DEVICE void evaluate_packed(const Round& round, unsigned block) {
 
 template <class Legs, bool AtClose>
 TRISECT_DEVICE void evaluate(const Round& round) {
+    DYNAMIC_SHARED(float4, memory);
+    // PERF: bounds that come from shared memory stay in registers. Those made of a parameter are
+    // read again and again within the loops, and selections between them become branches.
+    if (threadIdx.x == 0) {
+        const FeeBounds bounds(round.fee);
+        memory[0] = make_float4(bounds.least, bounds.greatest, 0.0f, 0.0f);
+    }
+    __syncthreads();
+    const FeeBounds bounds(memory[0]);
+    float4* const rest = memory + 1;
     if (blockIdx.x >= round.packed_from) {
-        evaluate_packed<Legs, AtClose>(round, blockIdx.x - round.packed_from);
+        evaluate_packed<Legs, AtClose>(rest, bounds, round, blockIdx.x - round.packed_from);
         return;
     }
     const Span span = round.spans[blockIdx.x];
     const Work work(round, span.simulation);
     if (blockIdx.x < round.by_legs) {
-        evaluate_by_legs<Legs, AtClose>(round, span, work);
+        evaluate_by_legs<Legs, AtClose>(bounds, round, span, work);
     } else {
-        evaluate_staged<Legs, AtClose>(round, span, work);
+        evaluate_staged<Legs, AtClose>(rest, bounds, round, span, work);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_intraday_f32(const Round round) {
     evaluate<StoredLegs, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_close_f32(const Round round) {
     evaluate<StoredLegs, true>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_intraday_f16(const Round round) {
     evaluate<HalfBars<F16>, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_close_f16(const Round round) {
     evaluate<HalfBars<F16>, true>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_intraday_bf16(const Round round) {
     evaluate<HalfBars<Bf16>, false>(round);
 }
 
-extern "C" __global__ void __launch_bounds__(MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(MAX_THREADS, 5)
 evaluate_close_bf16(const Round round) {
     evaluate<HalfBars<Bf16>, true>(round);
 }

@@ -8,8 +8,11 @@
 
 constexpr float MAX_HIGH = 10.0f;
 
-constexpr float INFINITE = __builtin_huge_valf();
 constexpr float GREATEST_FINITE = 3.402823466e+38f;
+
+TRISECT_DEVICE float infinity() {
+    return __int_as_float(0x7f800000);
+}
 
 // One side of one bar. The side itself is known from where the leg is stored.
 struct Leg {
@@ -102,11 +105,12 @@ TRISECT_DEVICE float greatest_addend(float pred, float limit) {
         int least_failing = ordered(GREATEST_FINITE);
         greatest = ordered(-GREATEST_FINITE);
         if (!holds(greatest)) {
-            return -INFINITE;
+            return -infinity();
         }
         if (holds(least_failing)) {
-            return INFINITE;
+            return infinity();
         }
+#pragma unroll 1
         while (static_cast<unsigned>(least_failing) - static_cast<unsigned>(greatest) > 1) {
             const int middle =
                 (greatest & least_failing) + ((greatest ^ least_failing) >> 1);
@@ -125,10 +129,10 @@ TRISECT_DEVICE float greatest_addend(float pred, float limit) {
 template <bool Strict>
 TRISECT_DEVICE float high_breakpoint(float pred, float high) {
     if (Strict ? !(high > 0.0f) : !(high >= 0.0f)) {
-        return -INFINITE;
+        return -infinity();
     }
     if (Strict ? high > MAX_HIGH : high >= MAX_HIGH) {
-        return INFINITE;
+        return infinity();
     }
     return greatest_addend(pred, Strict ? next_down(high) : high);
 }
@@ -137,10 +141,10 @@ TRISECT_DEVICE float high_breakpoint(float pred, float high) {
 template <bool Strict>
 TRISECT_DEVICE float low_breakpoint(float pred, float low) {
     if (Strict ? !(low < 0.0f) : !(low <= 0.0f)) {
-        return INFINITE;
+        return infinity();
     }
     if (Strict ? low < -1.0f : low <= -1.0f) {
-        return -INFINITE;
+        return -infinity();
     }
     // Rounding is symmetric: pred + l >= a is -pred + (-l) <= -a.
     return -greatest_addend(-pred, -(Strict ? next_up(low) : low));

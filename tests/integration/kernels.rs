@@ -232,6 +232,30 @@ fn draw_count(rng: &mut Rng, size: Size) -> usize {
     }
 }
 
+/// Candidates of the batch, and some that lie on a gate of a leg or on the float behind it.
+fn draw_list(
+    rng: &mut Rng,
+    batch: &Batch,
+    simulations: &[Stored],
+    count: usize,
+) -> Vec<Multipliers> {
+    let mut pairs = candidates(rng, batch, count);
+    let gates: Vec<&Leg> = simulations.iter().flat_map(|one| &one.legs).collect();
+    if gates.is_empty() {
+        return pairs;
+    }
+    for pair in pairs.iter_mut().step_by(3) {
+        let (high, low) = (gates[rng.below(gates.len())], gates[rng.below(gates.len())]);
+        if high.high_gate.is_finite() {
+            pair.high = pick(rng, &[high.high_gate, high.high_gate.next_up()]);
+        }
+        if low.low_gate.is_finite() {
+            pair.low = pick(rng, &[low.low_gate, low.low_gate.next_down()]);
+        }
+    }
+    pairs
+}
+
 fn draw(rng: &mut Rng, size: Size, shape: Shape, kernel: u32) -> Case {
     let kind = KINDS[rng.below(KINDS.len())];
     let storage = [Storage::F32, Storage::F16, Storage::Bf16][kernel as usize / 2];
@@ -261,11 +285,13 @@ fn draw(rng: &mut Rng, size: Size, shape: Shape, kernel: u32) -> Case {
     let count = |rng: &mut Rng| draw_count(rng, size).min(longest_list);
     let lists: Vec<Vec<Multipliers>> = if shared_list {
         let count = count(rng);
-        vec![candidates(rng, &batch, count); groups]
+        vec![draw_list(rng, &batch, &simulations, count); groups]
     } else {
         let counts: Vec<usize> = (0..groups).map(|_| count(rng)).collect();
         let lists = counts.into_iter();
-        lists.map(|count| candidates(rng, &batch, count)).collect()
+        lists
+            .map(|count| draw_list(rng, &batch, &simulations, count))
+            .collect()
     };
 
     // The launch: tiny simulations last, and the rest by length.
@@ -286,7 +312,7 @@ fn draw(rng: &mut Rng, size: Size, shape: Shape, kernel: u32) -> Case {
         _ => rng.below(packed_from + 1),
     };
     let blocks: &[u32] = match size {
-        Size::Full => &[32, 64, 96, 128, 256],
+        Size::Full => &[32, 64, 96, 128],
         Size::Small => &[32, 64, 96],
     };
     let block = pick(rng, blocks);

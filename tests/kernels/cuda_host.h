@@ -652,6 +652,14 @@ inline float __uint_as_float(unsigned bits) { return cuda_host::unpack<float>(cu
 inline long long __double_as_longlong(double x) { return cuda_host::unpack<long long>(cuda_host::pack(x)); }
 inline double __longlong_as_double(long long bits) { return cuda_host::unpack<double>(cuda_host::pack(bits)); }
 
+inline unsigned __brev(unsigned x) {
+    unsigned reversed = 0;
+    for (unsigned bit = 0; bit < 32; ++bit) {
+        reversed |= (x >> bit & 1) << (31 - bit);
+    }
+    return reversed;
+}
+
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }

@@ -99,18 +99,18 @@ constexpr Kernel KERNELS[] = {
 bool at_close(const Header& header) { return header.kernel % 2 == 1; }
 
 std::size_t shared_bytes(const Header& header, const std::vector<Span>& spans) {
-    std::size_t bytes = 0;
+    std::size_t bytes = SHARED_BYTES;
     for (std::size_t slot = header.by_legs; slot < header.packed_from; ++slot) {
         const std::size_t per_leg =
             at_close(header) ? STAGED_BYTES_PER_LEG_CLOSE : STAGED_BYTES_PER_LEG_INTRADAY;
         const std::size_t legs = spans[slot].longs + spans[slot].shorts;
         bytes = std::max(bytes,
-                         STAGED_BYTES + STAGED_BYTES_PER_THREAD * header.block + per_leg * legs);
+                         SHARED_BYTES + STAGED_BYTES_PER_THREAD * header.block + per_leg * legs);
     }
     if (header.packed_from < spans.size()) {
         const std::size_t per_slot =
             at_close(header) ? PACKED_BYTES_PER_SLOT_CLOSE : PACKED_BYTES_PER_SLOT_INTRADAY;
-        bytes = std::max(bytes, per_slot * (header.block / header.pack_lanes));
+        bytes = std::max(bytes, SHARED_BYTES + per_slot * (header.block / header.pack_lanes));
     }
     return bytes;
 }
@@ -143,6 +143,9 @@ void run_case(Reader& reader, Counts& counts) {
     const auto expected_sums = reader.array<long long>();
     const auto expected_profits = reader.array<float>();
 
+    if (header.block > MAX_THREADS) {
+        give_up("more threads than the kernels are compiled for");
+    }
     // What is stored needs no memory that was cleared, what is added to does.
     std::vector<long long> sums(expected_sums.size(), header.single != 0 ? -0x5a5a5a5a : 0);
     std::vector<float> profits(expected_profits.size(), -1.0e30f);
