@@ -101,12 +101,12 @@ private:
         for (unsigned slot = round_.by_legs; slot < round_.packed_from; ++slot) {
             const Span span = at(round_.spans, slot);
             const std::size_t legs = std::size_t{span.longs} + span.shorts;
-            bytes = std::max(bytes, STAGED_BYTES + launch_.block.x * STAGED_BYTES_PER_THREAD + legs * variant_.staged);
+            bytes = std::max(bytes, launch_.block.x * STAGED_BYTES_PER_THREAD + legs * variant_.staged);
         }
         if (round_.packed_from < round_.slots) {
             bytes = std::max(bytes, launch_.block.x / round_.pack_lanes * variant_.packed);
         }
-        return bytes;
+        return SHARED_BYTES + bytes;
     }
 
     std::string check_slot(unsigned slot) const {

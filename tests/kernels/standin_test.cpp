@@ -310,7 +310,7 @@ void arguments_are_checked() {
     // Shared memory: too little for as many slots as a block packs.
     {
         Device device(0);
-        EXPECT(device.launch(round_over(upload()), THREADS, THREADS / 4 * PACKED_BYTES_PER_SLOT_INTRADAY - 1), 0);
+        EXPECT(device.launch(round_over(upload()), THREADS, SHARED_BYTES + THREADS / 4 * PACKED_BYTES_PER_SLOT_INTRADAY - 1), 0);
         EXPECT(cuStreamSynchronize(device.stream), 700);
         EXPECT(cuDevicePrimaryCtxRelease_v2(0), 700);
     }
