@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use half::{bf16, f16};
 use trisect::{Bar, Batch, ExitRule, Leg, Multipliers, Side, canonical_profit};
 
-use crate::support::{Columns, KINDS, Kind, Rng, candidates, package};
+use crate::support::{Columns, KINDS, Kind, Rng, candidates, package, scratch};
 
 /// Legs per side of a simulation that can be packed, as in `kernels/evaluate.cu`.
 const MAX_PACKED: usize = 8;
@@ -473,7 +473,7 @@ fn compiler() -> OsString {
 }
 
 fn work_folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
+    let folder = scratch().join("kernels");
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }

@@ -8,11 +8,15 @@ use super::device::Limits;
 /// Most legs per side of a simulation that shares a block with others.
 pub(super) const TINY_LEGS: u32 = 8;
 
-/// Shared memory per staged leg, in bytes: the most that any kernel takes.
-const STAGED_BYTES: usize = 24;
+/// Shared memory of any block, in bytes.
+const SHARED_BYTES: usize = 16;
 
-/// Shared memory of a packed simulation, in bytes.
-const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES;
+/// What a block that stages legs has more, per thread, and per leg the most that any kernel takes.
+const STAGED_BYTES_PER_THREAD: usize = 112;
+const STAGED_BYTES_PER_LEG: usize = 24;
+
+/// What a block has more per packed simulation.
+const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES_PER_LEG;
 
 /// Legs that are staged at most: with more, too few blocks share a multiprocessor.
 const STAGED_LEGS: usize = 2688;
@@ -32,7 +36,7 @@ const MANY_CANDIDATES: usize = 192;
 const WARP: usize = 32;
 
 /// Threads of a block at most.
-const MOST_THREADS: usize = 256;
+const MOST_THREADS: usize = 128;
 
 /// Threads of a block when only packed simulations decide.
 const PACKED_THREADS: usize = 128;
@@ -72,7 +76,8 @@ pub(super) struct Shape {
 
 /// Legs of a simulation that can be staged at most.
 pub(super) fn staged_legs(limits: Limits) -> usize {
-    STAGED_LEGS.min(limits.shared_bytes / STAGED_BYTES)
+    let others = SHARED_BYTES + MOST_THREADS * STAGED_BYTES_PER_THREAD;
+    STAGED_LEGS.min(limits.shared_bytes.saturating_sub(others) / STAGED_BYTES_PER_LEG)
 }
 
 pub(super) fn shape(work: Work, limits: Limits) -> Shape {
@@ -112,7 +117,7 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
 
     let staged_bytes = match staged {
         0 => 0,
-        _ => work.staged_legs * STAGED_BYTES,
+        _ => threads * STAGED_BYTES_PER_THREAD + work.staged_legs * STAGED_BYTES_PER_LEG,
     };
     let packed_bytes = match packed {
         0 => 0,
@@ -124,7 +129,7 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
         pack_lanes,
         grid: (columns as u32, rows as u32),
         threads: threads as u32,
-        shared_bytes: staged_bytes.max(packed_bytes) as u32,
+        shared_bytes: (SHARED_BYTES + staged_bytes.max(packed_bytes)) as u32,
     }
 }
 
@@ -150,11 +155,29 @@ mod tests {
     }
 
     #[test]
+    fn constants_are_those_of_the_kernels() {
+        let kernels = include_str!("../../../kernels/evaluate.cu");
+        for (name, value) in [
+            ("MAX_THREADS", MOST_THREADS),
+            ("MAX_PACKED", TINY_LEGS as usize),
+            ("SHARED_BYTES", SHARED_BYTES),
+            ("STAGED_BYTES_PER_THREAD", STAGED_BYTES_PER_THREAD),
+            ("STAGED_BYTES_PER_LEG_INTRADAY", STAGED_BYTES_PER_LEG),
+            ("BY_LEGS_CANDIDATES", PER_WARP),
+            ("STAGED_CANDIDATES", PER_THREAD),
+            ("PACKED_CANDIDATES", PER_PACKED_THREAD),
+        ] {
+            let line = format!("constexpr unsigned {name} = {value};");
+            assert!(kernels.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
     fn many_candidates_go_lanes_over_candidates() {
         let shape = shape(uniform(1000, 200, 500), H200);
         assert_eq!((shape.by_legs, shape.packed_from), (0, 1000));
         assert_eq!((shape.grid, shape.threads), ((1000, 1), 64));
-        assert_eq!(shape.shared_bytes, 200 * 24);
+        assert_eq!(shape.shared_bytes, 16 + 64 * 112 + 200 * 24);
     }
 
     #[test]
@@ -162,7 +185,7 @@ mod tests {
         let shape = shape(uniform(1000, 200, 20), H200);
         assert_eq!((shape.by_legs, shape.packed_from), (1000, 1000));
         assert_eq!((shape.grid, shape.threads), ((1000, 1), 96));
-        assert_eq!(shape.shared_bytes, 0);
+        assert_eq!(shape.shared_bytes, 16);
     }
 
     #[test]
@@ -210,7 +233,7 @@ mod tests {
                         );
                         assert!(shape.by_legs <= shape.packed_from && shape.packed_from <= slots);
                         assert!(
-                            shape.threads.is_multiple_of(32) && (32..=256).contains(&shape.threads)
+                            shape.threads.is_multiple_of(32) && (32..=128).contains(&shape.threads)
                         );
                         assert!(shape.shared_bytes as usize <= limits.shared_bytes);
                         assert!(shape.pack_lanes.is_power_of_two() && shape.pack_lanes <= 32);
