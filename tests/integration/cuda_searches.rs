@@ -5,8 +5,8 @@
 
 use trisect::{
     Batch, Bounds, Direct, DirectOptions, Division, Evaluate, EvaluateOptions, Evaluator,
-    ExitChoice, ExitRule, Groups, Method, Multipliers, OptimizeOptions, Path, SearchTask, Searched,
-    Selection, Sharing, SizeMeasure, StopReason, Storage, Target, optimize,
+    ExitChoice, ExitRule, Fields, Groups, Method, Multipliers, OptimizeOptions, Path, SearchTask,
+    Searched, Selection, Sharing, SizeMeasure, StopReason, Storage, Target, Weights, optimize,
 };
 
 use crate::cuda::{Standin, alone, has_gpu, options, rounded};
@@ -180,7 +180,7 @@ fn searches_on_the_gpu_are_those_of_direct() {
         }
         // Mostly small ones, for a CUDA thread costs a thousand times more here.
         let (budget, longest) = match case % 16 {
-            15 => (1500, 60),
+            15 => (1000, 60),
             14 => (60, 900),
             10..14 => (300, 80),
             _ => (70, 40),
@@ -322,6 +322,40 @@ fn large_searches_are_those_of_direct() {
     }
 }
 
+/// Rectangles as small as f64 can tell apart.
+#[test]
+fn deep_searches_are_those_of_direct() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    // Towards 0 there are always smaller numbers, so that rectangles can be cut for ever; and the
+    // smaller `high`, the more of these bars are entered, to their profit.
+    let bars = 64;
+    let high: Vec<f32> = (0..bars).map(|bar| 0.02 * 3_f32.powi(-bar)).collect();
+    let all = |value: f32| vec![value; high.len()];
+    let fields = Fields {
+        close: &all(-0.5)[..],
+        high: &high,
+        low: &all(-0.5),
+        high_pred: &all(0.0),
+        low_pred: &all(0.0),
+        weights: Weights::EntryExit(&all(-1.0)[..]),
+    };
+    let steps = Batch::from_slices(&[high.len()], fields).unwrap();
+    let groups = Groups::new(&Sharing::All, 1).unwrap();
+    let bounds = Bounds::new(&[(0.0, 0.03), (-0.01, 0.01)]).unwrap();
+    let deep = DirectOptions {
+        eps: 0.0,
+        max_evaluations: 2000,
+        volume_tolerance: 0.0,
+        side_tolerance: 0.0,
+        ..DirectOptions::production()
+    };
+    let task = SearchTask::new(&groups, &RULES[1..], &bounds, &deep).unwrap();
+    assert!(compare(&steps, &[0], &options(), &task, "deep").is_some());
+}
+
 /// Whoever does not watch gets one launch, with the same outcome.
 #[test]
 fn the_driver_leaves_unwatched_searches_to_the_device() {
@@ -416,18 +450,6 @@ fn what_a_device_cannot_search_whole_goes_round_by_round() {
         ..DirectOptions::production()
     };
     assert_eq!(search(many, &tight, &[0]), Path::Lockstep);
-    // Towards 0 there are always smaller numbers, and always smaller rectangles.
-    let groups = Groups::new(&Sharing::All, batch.len()).unwrap();
-    let bounds = Bounds::new(&[(0.0, 0.03), (0.0, 0.03)]).unwrap();
-    let deep = DirectOptions {
-        selection: Selection::Aggressive,
-        max_evaluations: 10_000,
-        volume_tolerance: 0.0,
-        side_tolerance: 0.0,
-        ..DirectOptions::production()
-    };
-    let task = SearchTask::new(&groups, &RULES[..1], &bounds, &deep).unwrap();
-    assert_eq!(compare(&batch, &[0], &options(), &task, "deep"), None);
     if let Some(standin) = Standin::find() {
         standin.set("devices", 2);
         // A group on both devices.

@@ -508,9 +508,9 @@ fn works(options: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Builds `tests/kernels/runner.cpp`; an error when this machine cannot, a panic when the sources
+/// Builds a program of `tests/kernels`; an error when this machine cannot, a panic when the sources
 /// are wrong.
-fn build(name: &str, options: &[&str]) -> Result<PathBuf, String> {
+fn build(source: &str, name: &str, options: &[&str]) -> Result<PathBuf, String> {
     works(options)?;
     let root = package();
     let binary = work_folder().join(name);
@@ -523,7 +523,7 @@ fn build(name: &str, options: &[&str]) -> Result<PathBuf, String> {
         .arg(root.join("tests/kernels"))
         .arg("-o")
         .arg(&binary)
-        .arg(root.join("tests/kernels/runner.cpp"));
+        .arg(root.join("tests/kernels").join(source));
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("fma") {
         // std::fma as an instruction. Without, the C library computes the same bits.
@@ -541,7 +541,7 @@ fn build(name: &str, options: &[&str]) -> Result<PathBuf, String> {
 /// The runner without sanitizers, built once.
 fn plain() -> Result<&'static Path, String> {
     static RUNNER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match RUNNER.get_or_init(|| build("runner", &[])) {
+    match RUNNER.get_or_init(|| build("runner.cpp", "runner", &[])) {
         Ok(path) => Ok(path),
         Err(reason) => Err(reason.clone()),
     }
@@ -630,7 +630,7 @@ fn kernels_on_the_host_stay_within_their_memory_and_the_language() {
 }
 
 fn under_sanitizer(name: &str, option: &str, seed: u64) {
-    let runner = match build(name, &[option, "-fno-sanitize-recover=all"]) {
+    let runner = match build("runner.cpp", name, &[option, "-fno-sanitize-recover=all"]) {
         Ok(runner) => runner,
         Err(reason) => return skip(&reason),
     };
@@ -639,6 +639,40 @@ fn under_sanitizer(name: &str, option: &str, seed: u64) {
     let (compared, nonzero) = run(&runner, &file, &[], &cases);
     assert!(compared > 1_500, "{compared}");
     assert!(nonzero > compared / 2, "{nonzero} of {compared}");
+}
+
+/// Whole searches over drawn legs: `tests/kernels/direct_runner.cpp` says what holds of them.
+fn run_searches(name: &str, options: &[&str], searches: usize) {
+    let runner = match build("direct_runner.cpp", name, options) {
+        Ok(runner) => runner,
+        Err(reason) => return skip(&reason),
+    };
+    let output = Command::new(runner).arg(searches.to_string()).output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let done: Option<usize> = stdout
+        .strip_prefix("searches ")
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    assert!(done >= Some(searches), "{stdout}");
+}
+
+#[test]
+fn searches_on_the_host_do_not_depend_on_threads_or_schedule() {
+    run_searches("searches", &[], 300);
+}
+
+#[test]
+fn searches_on_the_host_have_no_data_race() {
+    let options = ["-fsanitize=thread", "-fno-sanitize-recover=all"];
+    run_searches("searches-tsan", &options, 12);
+}
+
+#[test]
+fn searches_on_the_host_stay_within_their_memory_and_the_language() {
+    let options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    run_searches("searches-asan", &options, 40);
 }
 
 /// Breakpoints for all pairs of awkward levels, and for random ones of any magnitude: sums that

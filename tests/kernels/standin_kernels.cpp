@@ -286,7 +286,6 @@ std::string check_searches(const standin::Launch& launch) {
     return "";
 }
 
-
 }  // namespace
 
 const std::vector<standin::Kernel>& standin::kernels() {

@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::device::{Argument, Buffer, Gpu};
 use super::plan::{self, Launch, MOST_RECTANGLES, Needs};
-use super::{Cuda, Legs, Shard, Span, Transfer};
+use super::{Cuda, Legs, Shard, Transfer};
 use crate::direct::{Division, Outline, Selection, SizeMeasure, StopReason};
 use crate::error::Error;
 use crate::evaluate::fixed_point::{fraction_bits_of, power_of_two};
@@ -410,4 +410,35 @@ impl Task {
     }
 }
 
-const _: () = assert!(size_of::<Task>() == 232 && size_of::<Span>() == 20);
+/// Sizes that `kernels/direct.cu` states.
+const _: () =
+    assert!(size_of::<Task>() == 232 && size_of::<Group>() == 32 && size_of::<Found>() == 40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stop_has_its_reason_and_an_overflow_has_no_result() {
+        let stopped = |stop| Found {
+            stop,
+            ..Found::zeroed()
+        };
+        let reasons = (1..=8).map(|stop| stopped(stop).searched().map(|searched| searched.stop));
+        let reasons: Option<Vec<StopReason>> = reasons.collect();
+        let expected = [
+            StopReason::Evaluations,
+            StopReason::Iterations,
+            StopReason::Volume,
+            StopReason::SideLength,
+            StopReason::Target,
+            StopReason::NoProgress,
+            StopReason::Slots,
+            StopReason::Levels,
+        ];
+        assert_eq!(reasons, Some(expected.to_vec()));
+        assert_eq!(stopped(9).searched(), None);
+        // Still running: the launch has not filled it in.
+        assert_eq!(stopped(0).searched(), None);
+    }
+}

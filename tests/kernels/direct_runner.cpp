@@ -1,0 +1,185 @@
+// Runs whole searches on a CPU over legs that it draws, and checks that nothing but the search shows: the same bits
+// for every number of threads and, with fibers, for every schedule. Meant for the sanitizers; that the bits are the
+// right ones is tested through the stand-in driver.
+//
+//   direct_runner SEARCHES
+//
+// Prints "searches S evaluations E", or the first difference and exits with 1.
+#include "../../kernels/direct.cu"
+
+#include <cmath>
+#include <cstring>
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+/// A search and everything its argument points to.
+struct Case {
+    std::vector<float4> gates;
+    std::vector<float2> terms;
+    std::vector<Span> spans;
+    std::vector<uint2> members;
+    std::vector<direct::Group> groups;
+    std::vector<double> thirds;
+    std::vector<double> sizes;
+    direct::Task task = {};
+    unsigned shared = 0;
+};
+
+double third(unsigned depth) {
+    double power = 1.0;
+    for (unsigned i = 0; i < depth; ++i) {
+        power *= 3.0;
+    }
+    return depth == 0 ? 1.0 : 1.0 / power;
+}
+
+double half_diagonal(unsigned level) {
+    const double width = 0.5 * std::sqrt((2 - level % 2) + (level % 2) / 9.0);
+    double power = 1.0;
+    for (unsigned i = 0; i < level / 2; ++i) {
+        power *= 3.0;
+    }
+    return width / power;
+}
+
+template <class T>
+T pick(std::mt19937& random, std::initializer_list<T> values) {
+    return values.begin()[random() % values.size()];
+}
+
+Case draw(unsigned seed) {
+    std::mt19937 random(seed);
+    auto between = [&](float low, float high) {
+        return low + (high - low) * static_cast<float>(random() % 4096) / 4096.0f;
+    };
+    Case drawn;
+    unsigned place = 0;
+    const unsigned simulations = 1 + random() % 5;
+    for (unsigned slot = 0; slot < simulations; ++slot) {
+        // Every third has no leg: a plateau.
+        const unsigned legs = slot % 3 == 2 ? 0 : 1 + random() % 60;
+        Span span = {static_cast<unsigned>(drawn.gates.size()), legs / 2, legs - legs / 2, slot, 0};
+        for (unsigned leg = 0; leg < legs; ++leg) {
+            drawn.gates.push_back(make_float4(between(-0.02f, 0.02f), between(-0.02f, 0.02f), between(0.0f, 0.02f),
+                                              between(-0.02f, 0.0f)));
+            drawn.terms.push_back(make_float2(between(-0.03f, 0.03f), between(0.1f, 1.0f)));
+        }
+        drawn.spans.push_back(span);
+        drawn.members.push_back(make_uint2(slot, place));
+        place += legs;
+    }
+    // One group of all, then each alone.
+    const double scale = std::ldexp(1.0, 40);
+    drawn.groups.push_back({0, simulations, 0, place, scale, 1.0 / scale});
+    for (unsigned slot = 0; slot < simulations; ++slot) {
+        const unsigned legs = drawn.spans[slot].longs + drawn.spans[slot].shorts;
+        const unsigned member = static_cast<unsigned>(drawn.members.size());
+        drawn.members.push_back(make_uint2(slot, 0));
+        drawn.groups.push_back({member, 1, slot + 1, legs, scale, 1.0 / scale});
+    }
+
+    direct::Task& task = drawn.task;
+    for (direct::Axis& axis : task.axes) {
+        axis = {-0.03, 0.03, 0.06, -0.03 / 0.06};
+    }
+    task.eps = pick(random, {1e-4, 0.0});
+    task.volume_tolerance = pick(random, {1e-16, 0.0});
+    task.side_tolerance = pick(random, {1e-6, 0.0, 1e-2});
+    task.target_unit = 1.0;
+    task.flags = pick(random, {0u, 0u, direct::SCIPY, direct::AGGRESSIVE}) |
+                 pick(random, {0u, direct::HALF_DIAGONAL}) | pick(random, {0u, direct::EPS_FOLLOWS}) |
+                 pick(random, {0u, direct::RECTANGLES_SPILLED}) | pick(random, {0u, direct::CLASSES_SPILLED}) |
+                 pick(random, {0u, direct::LEGS_STAGED});
+    const bool scipy = (task.flags & direct::SCIPY) != 0;
+    if (!scipy) {
+        task.flags |= pick(random, {0u, direct::ONE_LONGEST});
+    }
+    const unsigned budget = 1 + random() % 90;
+    task.capacity = scipy ? budget + budget / 2 + 999 : budget;
+    task.enough = scipy ? budget + 1 : budget;
+    task.max_iterations = pick(random, {0u, 0u, 5u});
+    // Too few now and then: then there is no result, and no harm.
+    task.classes = pick(random, {64u, 64u, 4u});
+    const bool half = (task.flags & direct::HALF_DIAGONAL) != 0;
+    task.divisions = half && (task.flags & direct::AGGRESSIVE) == 0 ? task.capacity : task.classes;
+    task.levels = scipy ? (task.capacity + 1) / 5 : 0xffffffffu;
+    task.all_groups = static_cast<unsigned>(drawn.groups.size());
+    task.at_close = 2;
+    task.fee = 0.001f;
+    for (unsigned depth = 0; depth < direct::THIRDS; ++depth) {
+        drawn.thirds.push_back(third(depth));
+    }
+    for (unsigned level = 0; level < task.classes; ++level) {
+        drawn.sizes.push_back(half ? half_diagonal(level) : third(level));
+    }
+    unsigned scratch = 0;
+    drawn.shared = direct::STATE_BYTES;
+    (task.flags & direct::CLASSES_SPILLED ? scratch : drawn.shared) += direct::CLASS_BYTES * task.classes;
+    (task.flags & direct::RECTANGLES_SPILLED ? scratch : drawn.shared) +=
+        direct::RECTANGLE_BYTES * task.capacity + direct::DIVISION_BYTES * task.divisions;
+    drawn.shared += task.flags & direct::LEGS_STAGED ? direct::LEG_BYTES * place : 0;
+    task.scratch_bytes = scratch;
+    return drawn;
+}
+
+std::vector<direct::Found> run(const Case& drawn, unsigned threads) {
+    direct::Task task = drawn.task;
+    const unsigned blocks = 2 * task.all_groups;
+    std::vector<direct::Centre> scratch((blocks * task.scratch_bytes + 15) / 16);
+    std::vector<direct::Found> found(blocks);
+    task.legs = drawn.gates.data();
+    task.terms = drawn.terms.data();
+    task.spans = drawn.spans.data();
+    task.members = drawn.members.data();
+    task.groups = drawn.groups.data();
+    task.thirds = drawn.thirds.data();
+    task.sizes = drawn.sizes.data();
+    task.scratch = reinterpret_cast<unsigned char*>(scratch.data());
+    task.found = found.data();
+    cuda_host::launch({task.all_groups, 2, 1}, {threads, 1, 1}, drawn.shared, [&] { direct_f32(task); });
+    return found;
+}
+
+void compare(unsigned seed, const std::vector<direct::Found>& expected, const std::vector<direct::Found>& got,
+             const std::string& what) {
+    for (std::size_t at = 0; at < expected.size(); ++at) {
+        if (std::memcmp(&expected[at], &got[at], sizeof expected[at]) != 0) {
+            std::cerr << "seed " << seed << " search " << at << ": " << what << " shows\n";
+            std::exit(1);
+        }
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const unsigned long wanted = argc > 1 ? std::stoul(argv[1]) : 100;
+    std::size_t searches = 0;
+    std::size_t evaluations = 0;
+    for (unsigned seed = 0; searches < wanted; ++seed) {
+        const Case drawn = draw(seed);
+        const std::vector<direct::Found> found = run(drawn, 32);
+        for (const direct::Found& one : found) {
+            if (one.stop == direct::RUNNING || one.stop > direct::OVERFLOW || one.evaluations > drawn.task.capacity) {
+                std::cerr << "seed " << seed << ": no end, or too many evaluations\n";
+                return 1;
+            }
+            evaluations += one.evaluations;
+        }
+        searches += found.size();
+        compare(seed, found, run(drawn, 96), "the number of threads");
+#ifndef CUDA_HOST_THREADS
+        cuda_host::schedule = cuda_host::Schedule::reverse;
+        compare(seed, found, run(drawn, 64), "the schedule");
+        cuda_host::schedule = cuda_host::Schedule::random;
+        cuda_host::seed = seed + 1;
+        compare(seed, found, run(drawn, 256), "the schedule");
+        cuda_host::schedule = cuda_host::Schedule::forward;
+#endif
+    }
+    std::cout << "searches " << searches << " evaluations " << evaluations << '\n';
+}
