@@ -33,6 +33,7 @@
 mod best;
 mod fixed;
 mod kinetic;
+mod lanes;
 mod lattice;
 mod radix;
 mod ranks;
