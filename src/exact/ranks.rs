@@ -164,6 +164,10 @@ const NOBODY: u64 = (1 << 31) - 1;
 /// Most legs in rank form; indices take 31 bits of a sort key.
 pub(super) const MAX_LEGS: usize = NOBODY as usize;
 
+/// Below this many legs a clamp is looked up among the candidates; with more, it is sorted among
+/// the gates. Measured.
+const CLAMPS_APART: usize = 8192;
+
 /// Order-preserving map from f32 (not NaN, not -0.0) to u32.
 #[inline]
 pub(super) fn ordered(x: f32) -> u32 {
@@ -321,6 +325,7 @@ impl Ranks {
         // candidate lies just past its gate, it does not.
         let clamp_bit = u64::from(at_gates) << 31;
         let gate_bit = clamp_bit ^ 1 << 31;
+        let apart = self.ranks.len() < CLAMPS_APART;
         self.keys.clear();
         for (index, item) in long.iter().chain(short).enumerate() {
             if item.high_gate >= least && item.high_gate < greatest {
@@ -328,7 +333,7 @@ impl Ranks {
                 self.keys.push(key | gate_bit | index as u64);
             }
             let clamp = -item.high_pred + 0.0;
-            if clamp >= least && clamp < greatest && item.high_gate >= least {
+            if !apart && clamp >= least && clamp < greatest && item.high_gate >= least {
                 self.keys
                     .push(u64::from(ordered(clamp)) << 32 | clamp_bit | index as u64);
             }
@@ -371,7 +376,9 @@ impl Ranks {
             if item.high_gate >= greatest {
                 rank.x_gate = all;
             }
-            if -item.high_pred >= greatest {
+            if apart {
+                rank.x_clamp = self.x.partition_point(|&x| x <= -item.high_pred) as u32;
+            } else if -item.high_pred >= greatest {
                 rank.x_clamp = all;
             }
             rank.x_clamp = rank.x_clamp.min(rank.x_gate);
@@ -386,6 +393,7 @@ impl Ranks {
         // where a candidate lies just before its gate, it is not.
         let gate_bit = u64::from(at_gates) << 31;
         let clamp_bit = gate_bit ^ 1 << 31;
+        let apart = self.ranks.len() < CLAMPS_APART;
         self.keys.clear();
         for (index, item) in long.iter().chain(short).enumerate() {
             if item.low_gate > least && item.low_gate <= greatest {
@@ -393,7 +401,7 @@ impl Ranks {
                 self.keys.push(key | gate_bit | index as u64);
             }
             let clamp = -item.low_pred + 0.0;
-            if clamp > least && clamp <= greatest && item.low_gate <= greatest {
+            if !apart && clamp > least && clamp <= greatest && item.low_gate <= greatest {
                 self.keys
                     .push(u64::from(ordered(clamp)) << 32 | clamp_bit | index as u64);
             }
@@ -430,7 +438,9 @@ impl Ranks {
             if item.low_gate <= least {
                 rank.y_gate = 0;
             }
-            if -item.low_pred <= least {
+            if apart {
+                rank.y_clamp = self.y.partition_point(|&y| y < -item.low_pred) as u32;
+            } else if -item.low_pred <= least {
                 rank.y_clamp = 0;
             }
             rank.y_gate = rank.y_gate.min(none);
