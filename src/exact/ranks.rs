@@ -84,7 +84,6 @@ impl Sorted {
             total += *offset;
             *offset = total;
         }
-        self.events.clear();
         self.events.resize(total as usize, Event::default());
     }
 
@@ -152,6 +151,7 @@ pub(super) struct Ranks {
     pub by_x: Sorted,
     pub by_y: Sorted,
     ranks: Vec<Rank>,
+    rows: Vec<u32>,
     x_weight: Vec<f64>,
     y_weight: Vec<f64>,
     keys: Vec<u64>,
@@ -239,13 +239,15 @@ impl Ranks {
             + sorted(&self.by_x)
             + sorted(&self.by_y)
             + self.ranks.capacity() * size_of::<Rank>()
+            + self.rows.capacity() * 4
             + (self.keys.capacity() + self.spare.capacity()) * 8
     }
 
     /// Most bytes that [`build`](Self::build) takes for `legs` legs.
     pub(super) fn bytes_needed(legs: usize) -> usize {
-        // Two events per leg, each twice; ranks; sort keys and their copy; six tables per axis.
-        let per_leg = 4 * size_of::<Event>() + size_of::<Rank>() + 2 * 2 * 8 + 2 * 44;
+        // Two events per leg, each twice, and their ranks on l; ranks of the leg; sort keys and
+        // their copy; six tables per axis.
+        let per_leg = 4 * size_of::<Event>() + 2 * 4 + size_of::<Rank>() + 2 * 2 * 8 + 2 * 44;
         legs.saturating_mul(per_leg)
     }
 
@@ -295,9 +297,9 @@ impl Ranks {
         };
         scaled(&self.x, &mut self.x_scaled);
         scaled(&self.y, &mut self.y_scaled);
-        self.tables(long, short, grid);
+        self.place(long, short, grid);
         self.sum_tables(base, grid);
-        self.fill(long, short, grid);
+        self.order();
         if corner == Corner::Least {
             self.negate();
         }
@@ -448,9 +450,10 @@ impl Ranks {
         }
     }
 
-    /// Entries into the tables, and counts of events into the offsets.
+    /// Entries into the tables; events as they come into `by_x.events`, with their ranks on l in
+    /// `rows` and the counts in the offsets.
     #[inline(always)]
-    fn tables(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
+    fn place(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
         let (columns, rows) = self.shape();
         let zeros = |values: &mut Vec<f64>, length| {
             values.clear();
@@ -468,6 +471,8 @@ impl Ranks {
         self.by_x.offsets.resize(columns + 1, 0);
         self.by_y.offsets.clear();
         self.by_y.offsets.resize(rows + 1, 0);
+        self.by_x.events.clear();
+        self.rows.clear();
         let (long_ranks, short_ranks) = self.ranks.split_at(long.len());
         let greatest = self.x[columns - 1];
         for (item, rank) in long.iter().zip(long_ranks) {
@@ -481,30 +486,36 @@ impl Ranks {
                 *slope -= weight;
                 self.y_constant[rank.y_clamp as usize] += terms.low_clamp;
             }
-            high_events(item, rank, &terms, grid, &self.x, greatest, |j, _, _| {
+            let put = |j: usize, slope, constant| {
                 self.by_x.offsets[j] += 1;
                 self.by_y.offsets[gate] += 1;
-            });
+                self.rows.push(rank.y_gate);
+                self.by_x.events.push(Event {
+                    code: (j as u32) << 1,
+                    slope,
+                    constant,
+                });
+            };
+            high_events(item, rank, &terms, grid, &self.x, greatest, put);
         }
         for (item, rank) in short.iter().zip(short_ranks) {
             let terms = Terms::new(item, grid);
             let gate = rank.x_gate as usize - 1;
             self.x_weight[gate] += f64::from(terms.weight);
-            high_events(
-                item,
-                rank,
-                &terms,
-                grid,
-                &self.x,
-                greatest,
-                |j, slope, constant| {
-                    self.x_slope[j] += f64::from(slope);
-                    self.x_constant[j] += constant;
-                },
-            );
-            low_events(rank, &terms, rows, |k, _, _| {
+            let enter = |j: usize, slope, constant| {
+                self.x_slope[j] += f64::from(slope);
+                self.x_constant[j] += constant;
+            };
+            high_events(item, rank, &terms, grid, &self.x, greatest, enter);
+            low_events(rank, &terms, rows, |k, slope, constant| {
                 self.by_x.offsets[gate] += 1;
                 self.by_y.offsets[k] += 1;
+                self.rows.push(k as u32);
+                self.by_x.events.push(Event {
+                    code: (gate as u32) << 1 | 1,
+                    slope,
+                    constant,
+                });
             });
         }
     }
@@ -533,44 +544,16 @@ impl Ranks {
         }
     }
 
+    /// Puts the events in order, on both axes.
     #[inline(always)]
-    fn fill(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
-        let (columns, rows) = self.shape();
-        self.by_x.reserve();
+    fn order(&mut self) {
+        let (_, rows) = self.shape();
         self.by_y.reserve();
-        let greatest = self.x[columns - 1];
-        let (long_ranks, short_ranks) = self.ranks.split_at(long.len());
-        for (item, rank) in long.iter().zip(long_ranks) {
-            let terms = Terms::new(item, grid);
-            high_events(
-                item,
-                rank,
-                &terms,
-                grid,
-                &self.x,
-                greatest,
-                |j, slope, constant| {
-                    let event = Event {
-                        code: (j as u32) << 1,
-                        slope,
-                        constant,
-                    };
-                    self.by_y.put(rank.y_gate as usize, event);
-                },
-            );
+        for (event, &k) in self.by_x.events.iter().zip(&self.rows) {
+            self.by_y.put(k as usize, *event);
         }
-        for (item, rank) in short.iter().zip(short_ranks) {
-            let terms = Terms::new(item, grid);
-            low_events(rank, &terms, rows, |k, slope, constant| {
-                let event = Event {
-                    code: (rank.x_gate - 1) << 1 | 1,
-                    slope,
-                    constant,
-                };
-                self.by_y.put(k, event);
-            });
-        }
-        // The other order from this one: no third pass over the legs.
+        // The other order from this one, over what has been read.
+        self.by_x.reserve();
         for k in 0..rows {
             for event in self.by_y.slice(k..k + 1) {
                 let turned = Event {
