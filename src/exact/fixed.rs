@@ -95,8 +95,7 @@ fn exponent_above(x: f64) -> i32 {
 
 #[inline]
 pub(super) fn floor(x: f64) -> i64 {
-    let truncated = x as i64;
-    truncated - i64::from(truncated as f64 > x)
+    x.floor() as i64
 }
 
 #[inline]
