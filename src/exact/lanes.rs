@@ -7,6 +7,9 @@ use std::ops::{Add, AddAssign, Mul, Sub};
 
 use pulp::Simd;
 
+use super::fixed::Sums;
+use super::ranks::Event;
+
 /// Number of lanes.
 pub(super) const LANES: usize = 8;
 
@@ -235,5 +238,53 @@ impl<S: Simd> AddAssign for Integers<S> {
     #[inline(always)]
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
+    }
+}
+
+/// Sums of eight cells.
+#[derive(Clone, Copy)]
+pub(super) struct LaneSums<S: Simd> {
+    pub a: Floats<S>,
+    pub b: Floats<S>,
+    pub c: Integers<S>,
+}
+
+impl<S: Simd> LaneSums<S> {
+    #[inline(always)]
+    pub(super) fn load(simd: S, sums: &[Sums; LANES]) -> Self {
+        let (mut a, mut b, mut c) = ([0.0; LANES], [0.0; LANES], [0; LANES]);
+        for (lane, sums) in sums.iter().enumerate() {
+            a[lane] = sums.a;
+            b[lane] = sums.b;
+            c[lane] = sums.c;
+        }
+        Self {
+            a: Floats::load(simd, &a),
+            b: Floats::load(simd, &b),
+            c: Integers::load(simd, &c),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn store(self) -> [Sums; LANES] {
+        let (a, b, c) = (self.a.store(), self.b.store(), self.c.store());
+        let mut sums = [Sums::default(); LANES];
+        for (lane, sums) in sums.iter_mut().enumerate() {
+            *sums = Sums {
+                a: a[lane],
+                b: b[lane],
+                c: c[lane],
+            };
+        }
+        sums
+    }
+
+    /// Adds an event in the lanes where it is active.
+    #[inline(always)]
+    pub(super) fn add(&mut self, simd: S, event: &Event, active: Mask<S>) {
+        let (a, b) = event.slopes();
+        self.a += Floats::splat(simd, a).only(active);
+        self.b += Floats::splat(simd, b).only(active);
+        self.c += Integers::splat(simd, event.constant).only(active);
     }
 }

@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use super::best::Best;
 use super::fixed::{Grid, Sums};
-use super::lanes::{Floats, LANES};
+use super::lanes::{Floats, Integers, LANES, LaneSums};
 use super::ranks::{Box2, Event, Ranks};
 
 /// Most columns of a block that is swept: its three columns of f64 stay in the first cache.
@@ -64,6 +64,9 @@ pub(super) const ROUNDING: f64 = 512.0;
 #[repr(align(64))]
 struct Column([f64; WIDTH]);
 
+/// Rounding of the value of a cell whose sums are exact: a few operations.
+const MARGIN: f64 = 16.0 * ROUNDING;
+
 /// What a sweep writes to.
 #[derive(Debug)]
 pub(super) struct Sweep {
@@ -72,6 +75,7 @@ pub(super) struct Sweep {
     b: Box<Column>,
     /// Rows that may hold the best cell, with their rounded maximum.
     rows: Vec<(f64, u32)>,
+    tile: Vec<Cells>,
 }
 
 impl Default for Sweep {
@@ -81,6 +85,7 @@ impl Default for Sweep {
             p: Box::new(Column([0.0; WIDTH])),
             b: Box::new(Column([0.0; WIDTH])),
             rows: Vec::new(),
+            tile: Vec::new(),
         }
     }
 }
@@ -210,6 +215,111 @@ impl<S: Simd> Row<'_, S> {
     }
 }
 
+/// Most rows of a narrow block whose cells are kept until the greatest value is known.
+const TILE: usize = 64;
+
+/// The cells of a row of a narrow block: their sums, tables included, and their rounded values.
+#[derive(Debug)]
+struct Cells {
+    value: [f64; LANES],
+    a: [f64; LANES],
+    b: [f64; LANES],
+    c: [i64; LANES],
+}
+
+/// A block of at most [`LANES`] columns: the sums of a row fit into registers, exactly, so that no
+/// row is gone through again.
+struct Narrow<'a> {
+    ranks: &'a Ranks,
+    grid: &'a Grid,
+    bounds: &'a Box2,
+    block: &'a Block,
+    tile: &'a mut Vec<Cells>,
+    best: &'a mut Best,
+}
+
+impl WithSimd for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            ranks,
+            grid,
+            bounds,
+            block,
+            tile,
+            best,
+        } = self;
+        let (j0, j1) = (block.j0 as usize, block.j1 as usize);
+        let (k0, k1) = (block.k0 as usize, block.k1 as usize);
+        let mut sums = [block.base; LANES];
+        // Lanes past the last column repeat it.
+        let (mut last, mut x) = ([(j1 - 1) as f64; LANES], [ranks.x_scaled[j1 - 1]; LANES]);
+        let mut x_slope = [ranks.x_slope[j1 - 1]; LANES];
+        let mut x_constant = [ranks.x_constant[j1 - 1]; LANES];
+        let mut column = block.base;
+        for j in (j0..j1 - 1).rev() {
+            for event in ranks.by_x.slice(j..j + 1) {
+                if event.other() as usize <= k0 {
+                    event.add_to(&mut column);
+                }
+            }
+            let lane = j - j0;
+            sums[lane] = column;
+            last[lane] = j as f64;
+            x[lane] = ranks.x_scaled[j];
+            x_slope[lane] = ranks.x_slope[j];
+            x_constant[lane] = ranks.x_constant[j];
+        }
+        let mut sums = LaneSums::load(simd, &sums);
+        let last = Floats::load(simd, &last);
+        let x = Floats::load(simd, &x);
+        let x_slope = Floats::load(simd, &x_slope);
+        let x_constant = Integers::load(simd, &x_constant);
+        let mut start = k0;
+        while start < k1 {
+            let end = k1.min(start + TILE);
+            tile.clear();
+            let mut greatest = Floats::splat(simd, f64::NEG_INFINITY);
+            for k in start..end {
+                if k > k0 {
+                    for event in ranks.by_y.slice(k..k + 1) {
+                        let other = Floats::splat(simd, f64::from(event.other()));
+                        sums.add(simd, event, last.at_most(other));
+                    }
+                }
+                let a = sums.a + x_slope;
+                let b = sums.b + Floats::splat(simd, ranks.y_slope[k]);
+                let c = sums.c + x_constant + Integers::splat(simd, ranks.y_constant[k]);
+                let y = Floats::splat(simd, ranks.y_scaled[k]);
+                let value = (a * x - b * y) + c.to_floats();
+                greatest = greatest.max(value);
+                tile.push(Cells {
+                    value: value.store(),
+                    a: a.store(),
+                    b: b.store(),
+                    c: c.store(),
+                });
+            }
+            best.floor = best.floor.max(greatest.greatest() - MARGIN);
+            for (k, cells) in (start..end).zip(&*tile) {
+                for (lane, j) in block.columns().enumerate() {
+                    if cells.value[lane] + MARGIN >= best.floor {
+                        let sums = Sums {
+                            a: cells.a[lane],
+                            b: cells.b[lane],
+                            c: cells.c[lane],
+                        };
+                        best.offer_cell(ranks, grid, bounds, &sums, (j, k));
+                    }
+                }
+            }
+            start = end;
+        }
+    }
+}
+
 impl Sweep {
     /// Offers every cell of a block to `best`.
     pub(super) fn run(
@@ -256,6 +366,17 @@ impl Sweep {
     ) {
         let (j0, j1) = (block.j0 as usize, block.j1 as usize);
         let (k0, k1) = (block.k0 as usize, block.k1 as usize);
+        if j1 - j0 <= LANES {
+            arch.dispatch(Narrow {
+                ranks,
+                grid,
+                bounds,
+                block,
+                tile: &mut self.tile,
+                best,
+            });
+            return;
+        }
         // Two operations per event on a column, and a few more per row.
         let margin = (2 * ranks.by_y.slice(k0..k1).len() + 64) as f64 * ROUNDING;
         self.rows.clear();
@@ -295,7 +416,6 @@ pub(super) fn row_exact(
     mut sums: Sums,
     best: &mut Best,
 ) {
-    const MARGIN: f64 = 16.0 * ROUNDING;
     for j in (j0..j1).rev() {
         if j + 1 < j1 {
             for event in ranks.by_x.slice(j..j + 1) {

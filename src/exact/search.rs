@@ -37,9 +37,9 @@ use pulp::{Simd, WithSimd};
 
 use super::best::{Best, Change};
 use super::fixed::{Grid, Sums};
-use super::lanes::{Floats, Integers, LANES, Mask};
+use super::lanes::{Floats, Integers, LANES, LaneSums};
 use super::lattice::{Block, ROUNDING, Sweep};
-use super::ranks::{Box2, Event, Ranks};
+use super::ranks::{Box2, Ranks};
 
 /// Parts per axis, and lanes.
 const PARTS: usize = LANES;
@@ -226,54 +226,6 @@ struct Expand<'a> {
     block: &'a Block,
     floor: f64,
     children: &'a mut Vec<Node>,
-}
-
-/// Sums of eight cells.
-#[derive(Clone, Copy)]
-struct LaneSums<S: Simd> {
-    a: Floats<S>,
-    b: Floats<S>,
-    c: Integers<S>,
-}
-
-impl<S: Simd> LaneSums<S> {
-    #[inline(always)]
-    fn load(simd: S, sums: &[Sums; PARTS]) -> Self {
-        let (mut a, mut b, mut c) = ([0.0; PARTS], [0.0; PARTS], [0; PARTS]);
-        for (lane, sums) in sums.iter().enumerate() {
-            a[lane] = sums.a;
-            b[lane] = sums.b;
-            c[lane] = sums.c;
-        }
-        Self {
-            a: Floats::load(simd, &a),
-            b: Floats::load(simd, &b),
-            c: Integers::load(simd, &c),
-        }
-    }
-
-    #[inline(always)]
-    fn store(self) -> [Sums; PARTS] {
-        let (a, b, c) = (self.a.store(), self.b.store(), self.c.store());
-        let mut sums = [Sums::default(); PARTS];
-        for (lane, sums) in sums.iter_mut().enumerate() {
-            *sums = Sums {
-                a: a[lane],
-                b: b[lane],
-                c: c[lane],
-            };
-        }
-        sums
-    }
-
-    /// Adds an event in the lanes where it is active.
-    #[inline(always)]
-    fn add(&mut self, simd: S, event: &Event, active: Mask<S>) {
-        let (a, b) = event.slopes();
-        self.a += Floats::splat(simd, a).only(active);
-        self.b += Floats::splat(simd, b).only(active);
-        self.c += Integers::splat(simd, event.constant).only(active);
-    }
 }
 
 /// What is known of the 8 parts in one column of parts, by their bottom rows.
