@@ -512,7 +512,7 @@ mod tests {
             -1e6,
             f32::MIN_POSITIVE,
         ];
-        let mut cases = 0;
+        let (mut cases, mut certain) = (0, 0);
         for pred in values {
             for limit in values {
                 for step in -3..=3 {
@@ -522,11 +522,95 @@ mod tests {
                     if sure {
                         assert_eq!(fast.to_bits(), slow.to_bits(), "{pred} + x <= {limit}");
                     }
+                    certain += usize::from(sure);
                     cases += 1;
                 }
             }
         }
         assert_eq!(cases, values.len() * values.len() * 7);
+        assert!(2 * certain > cases, "{certain} of {cases}");
+    }
+
+    #[test]
+    fn gates_of_many_legs_are_those_of_each() {
+        let values: [f32; 9] = [0.0, 1e-40, 0.01, 0.013_7, 0.5, 9.99, 10.0, 10.5, 1e6];
+        let mut cases = 0;
+        let mut bars = Vec::new();
+        for pred in values.iter().flat_map(|&x| [x, -x]) {
+            for level in values.iter().flat_map(|&x| [x, -x]) {
+                for position in [1.0, -1.0] {
+                    let (high_pred, low_pred) = (pred, -pred);
+                    let (high, low) = (level, (-level).max(-0.999));
+                    let bar = Bar {
+                        close: 0.0,
+                        high,
+                        low,
+                        high_pred,
+                        low_pred,
+                    };
+                    bars.push((bar, position));
+                }
+            }
+        }
+        // One way or another through every pair of neighbours: a leg that needs the bisection
+        // must not disturb the others.
+        for chunk in bars.windows(4) {
+            let field = |of: fn(&Bar) -> f32| {
+                let mut column = [0.0; 4];
+                for (value, (bar, _)) in column.iter_mut().zip(chunk) {
+                    *value = of(bar);
+                }
+                column
+            };
+            let mut positions = [0.0; 4];
+            for (value, (_, position)) in positions.iter_mut().zip(chunk) {
+                *value = *position;
+            }
+            let (high_gates, low_gates) = gates(
+                &field(|bar| bar.high_pred),
+                &field(|bar| bar.high),
+                &field(|bar| bar.low_pred),
+                &field(|bar| bar.low),
+                &positions,
+            );
+            for (i, (bar, position)) in chunk.iter().enumerate() {
+                let leg = Leg::new(bar, *position, 0.0).expect("a position");
+                let short = *position < 0.0;
+                assert_eq!(high_gates[i].to_bits(), leg.high_gate.to_bits(), "{bar:?}");
+                assert_eq!(low_gates[i].to_bits(), leg.low_gate.to_bits(), "{bar:?}");
+                // The gate holds there, and no further.
+                if leg.high_gate.is_finite() {
+                    let holds = |h: f32| {
+                        let level = high_level(bar, h);
+                        if short {
+                            level < bar.high
+                        } else {
+                            level <= bar.high
+                        }
+                    };
+                    assert!(
+                        holds(leg.high_gate) && !holds(leg.high_gate.next_up()),
+                        "{bar:?}"
+                    );
+                }
+                if leg.low_gate.is_finite() {
+                    let holds = |l: f32| {
+                        let level = low_level(bar, l);
+                        if short {
+                            level >= bar.low
+                        } else {
+                            level > bar.low
+                        }
+                    };
+                    assert!(
+                        holds(leg.low_gate) && !holds(leg.low_gate.next_down()),
+                        "{bar:?}"
+                    );
+                }
+                cases += 1;
+            }
+        }
+        assert_eq!(cases, 4 * (bars.len() - 3));
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub(super) const MAX_LEGS: usize = NOBODY as usize;
 
 /// Below this many legs a clamp is looked up among the candidates; with more, it is sorted among
 /// the gates. Measured.
-const CLAMPS_APART: usize = 8192;
+pub(super) const CLAMPS_APART: usize = 8192;
 
 /// Order-preserving map from f32 (not NaN, not -0.0) to u32.
 #[inline]
