@@ -151,10 +151,10 @@ pub(super) struct Ranks {
     pub by_x: Sorted,
     pub by_y: Sorted,
     ranks: Vec<Rank>,
-    rows: Vec<u32>,
     x_weight: Vec<f64>,
     y_weight: Vec<f64>,
     keys: Vec<u64>,
+    /// Scratch of the sort; then the ranks on l of the events until they are in order.
     spare: Vec<u64>,
 }
 
@@ -239,15 +239,13 @@ impl Ranks {
             + sorted(&self.by_x)
             + sorted(&self.by_y)
             + self.ranks.capacity() * size_of::<Rank>()
-            + self.rows.capacity() * 4
             + (self.keys.capacity() + self.spare.capacity()) * 8
     }
 
     /// Most bytes that [`build`](Self::build) takes for `legs` legs.
     pub(super) fn bytes_needed(legs: usize) -> usize {
-        // Two events per leg, each twice, and their ranks on l; ranks of the leg; sort keys and
-        // their copy; six tables per axis.
-        let per_leg = 4 * size_of::<Event>() + 2 * 4 + size_of::<Rank>() + 2 * 2 * 8 + 2 * 44;
+        // Two events per leg, each twice; ranks; sort keys and their copy; six tables per axis.
+        let per_leg = 4 * size_of::<Event>() + size_of::<Rank>() + 2 * 2 * 8 + 2 * 44;
         legs.saturating_mul(per_leg)
     }
 
@@ -451,7 +449,7 @@ impl Ranks {
     }
 
     /// Entries into the tables; events as they come into `by_x.events`, with their ranks on l in
-    /// `rows` and the counts in the offsets.
+    /// `spare` and the counts in the offsets.
     #[inline(always)]
     fn place(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
         let (columns, rows) = self.shape();
@@ -472,7 +470,8 @@ impl Ranks {
         self.by_y.offsets.clear();
         self.by_y.offsets.resize(rows + 1, 0);
         self.by_x.events.clear();
-        self.rows.clear();
+        self.by_x.events.reserve(2 * self.ranks.len());
+        self.spare.clear();
         let (long_ranks, short_ranks) = self.ranks.split_at(long.len());
         let greatest = self.x[columns - 1];
         for (item, rank) in long.iter().zip(long_ranks) {
@@ -489,7 +488,7 @@ impl Ranks {
             let put = |j: usize, slope, constant| {
                 self.by_x.offsets[j] += 1;
                 self.by_y.offsets[gate] += 1;
-                self.rows.push(rank.y_gate);
+                self.spare.push(u64::from(rank.y_gate));
                 self.by_x.events.push(Event {
                     code: (j as u32) << 1,
                     slope,
@@ -510,7 +509,7 @@ impl Ranks {
             low_events(rank, &terms, rows, |k, slope, constant| {
                 self.by_x.offsets[gate] += 1;
                 self.by_y.offsets[k] += 1;
-                self.rows.push(k as u32);
+                self.spare.push(k as u64);
                 self.by_x.events.push(Event {
                     code: (gate as u32) << 1 | 1,
                     slope,
@@ -549,7 +548,7 @@ impl Ranks {
     fn order(&mut self) {
         let (_, rows) = self.shape();
         self.by_y.reserve();
-        for (event, &k) in self.by_x.events.iter().zip(&self.rows) {
+        for (event, &k) in self.by_x.events.iter().zip(&self.spare) {
             self.by_y.put(k as usize, *event);
         }
         // The other order from this one, over what has been read.
