@@ -259,7 +259,8 @@ impl ExactSolver {
         self.long.clear();
         self.short.clear();
         let [long, short] = fixed::count_sides(batch, members);
-        let bytes = (long + short) * size_of::<Item>();
+        // One more of each: see `Collect`.
+        let bytes = (long + 1 + short + 1) * size_of::<Item>();
         reserve("the legs of a group", bytes, 0, options)?;
         for (legs, count) in [(&mut self.long, long), (&mut self.short, short)] {
             legs.try_reserve_exact(count + 1)

@@ -36,10 +36,10 @@
 //! 5e-12 of the sum of magnitudes if every rounding goes the same way; as they do not, about
 //! 1e-14.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use crate::batch::{Batch, Simulation, Weights};
-use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side, gates};
+use crate::profit::{Bar, ExitRule, MAX_HIGH, Multipliers, Side, gates};
 
 /// Fraction bits of the magnitudes in [`Statistics`].
 const MAGNITUDE_BITS: i32 = 36;
@@ -260,21 +260,6 @@ pub(super) struct Item {
 }
 
 impl Item {
-    #[inline(always)]
-    pub(super) fn new(bar: &Bar, position: f32) -> Option<(Side, Self)> {
-        let leg = Leg::new(bar, position, 0.0)?;
-        let item = Self {
-            high_gate: leg.high_gate,
-            // No -0.0: keys of equal gates are equal.
-            low_gate: leg.low_gate + 0.0,
-            high_pred: bar.high_pred,
-            low_pred: bar.low_pred,
-            close: bar.close,
-            weight: leg.weight,
-        };
-        Some((leg.side, item))
-    }
-
     /// Whether some h of the box lifts the high level above its upper clamp.
     #[inline]
     pub(super) fn capped(&self, greatest: f32) -> bool {
@@ -512,13 +497,32 @@ pub(super) fn count_sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
 
 /// Statistics of some simulations.
 pub(super) fn statistics(batch: &Batch, members: &[u32], fee: f64) -> Statistics {
-    let mut statistics = Statistics::default();
-    for_each_position(batch, members, |bar, position| {
-        if position != 0.0 {
-            statistics.add(bar, position.abs().min(10.0), fee);
-        }
-    });
-    statistics
+    pulp::Arch::new().dispatch(Survey {
+        batch,
+        members,
+        fee,
+    })
+}
+
+struct Survey<'a> {
+    batch: &'a Batch,
+    members: &'a [u32],
+    fee: f64,
+}
+
+impl WithSimd for Survey<'_> {
+    type Output = Statistics;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Statistics {
+        let mut statistics = Statistics::default();
+        for_each_position(self.batch, self.members, |bar, position| {
+            if position != 0.0 {
+                statistics.add(bar, position.abs().min(10.0), self.fee);
+            }
+        });
+        statistics
+    }
 }
 
 /// Sums of some simulations at a pair, on the grid of their group.
@@ -529,11 +533,37 @@ pub(super) fn entered(
     at: Multipliers,
     exit_rule: ExitRule,
 ) -> Entered {
-    let mut entered = Entered::default();
-    for_each_position(batch, members, |bar, position| {
-        if let Some((side, item)) = Item::new(bar, position) {
-            entered.add(side, &item, grid, at, exit_rule);
-        }
-    });
-    entered
+    pulp::Arch::new().dispatch(Enter {
+        batch,
+        members,
+        grid,
+        at,
+        exit_rule,
+    })
+}
+
+struct Enter<'a> {
+    batch: &'a Batch,
+    members: &'a [u32],
+    grid: &'a Grid,
+    at: Multipliers,
+    exit_rule: ExitRule,
+}
+
+impl WithSimd for Enter<'_> {
+    type Output = Entered;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Entered {
+        let mut entered = Entered::default();
+        for_each_leg(simd, self.batch, self.members, |_, position, item| {
+            let side = match position {
+                position if position > 0.0 => Side::Long,
+                position if position < 0.0 => Side::Short,
+                _ => return,
+            };
+            entered.add(side, &item, self.grid, self.at, self.exit_rule);
+        });
+        entered
+    }
 }

@@ -3,8 +3,12 @@
 //! `p[i]` holds `A * x + C` and `b[i]` holds `B` of column `i` for the events that end inside the
 //! block; events that reach past its right edge are three scalars. The value of a row is then
 //! `max_i(p[i] + a * x[i] - b[i] * y)` plus a constant: two multiplications, two additions and a
-//! maximum per cell, which the compiler turns into vectors. It is rounded, so it serves as a
-//! filter: rows within a margin of the best are gone through again, exactly.
+//! maximum per cell, eight cells at a time. It is rounded, so it serves as a filter: rows within a
+//! margin of the best are gone through again, exactly.
+//!
+//! Of a block of eight columns or fewer the sums `A`, `B`, `C` of a row stay in registers: its
+//! values are good to a few roundings, and the cells within these of the best are known with
+//! their sums.
 
 use pulp::{Simd, WithSimd};
 
@@ -59,7 +63,7 @@ impl Block {
 /// Most that one rounded operation is off, in units: values stay below 2^61.
 pub(super) const ROUNDING: f64 = 512.0;
 
-/// A column of the sweep. Aligned, so that no vector straddles two lines of the cache.
+/// One number per column of a strip. Aligned, so that no vector straddles two lines of the cache.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Column([f64; WIDTH]);

@@ -7,7 +7,7 @@ use super::lattice::{Block, Sweep, exhaustive};
 use super::ranks::{Box2, CLAMPS_APART, Corner, Ranks};
 use super::search::Search;
 use super::zoom::Zoom;
-use crate::profit::{Bar, ExitRule, Multipliers, Side};
+use crate::profit::{Bar, ExitRule, Leg, Multipliers, Side};
 
 /// SplitMix64.
 struct Rng(u64);
@@ -40,11 +40,19 @@ struct Group {
 
 impl Group {
     fn push(&mut self, bar: &Bar, position: f32, fee: f64, bounds: &Box2) {
-        let Some((side, item)) = Item::new(bar, position) else {
+        let Some(leg) = Leg::new(bar, position, 0.0) else {
             return;
         };
+        let item = Item {
+            high_gate: leg.high_gate,
+            low_gate: leg.low_gate + 0.0,
+            high_pred: bar.high_pred,
+            low_pred: bar.low_pred,
+            close: bar.close,
+            weight: leg.weight,
+        };
         self.statistics.add(bar, item.weight, fee);
-        match side {
+        match leg.side {
             Side::Long if bounds.reaches_long(&item) => self.long.push(item),
             Side::Short if bounds.reaches_short(&item) => self.short.push(item),
             _ => {}
