@@ -68,9 +68,60 @@ fn sizes(criterion: &mut Criterion) {
     }
 }
 
+/// The GPU beside all CPU threads: whole launches `(S, T, C)`, rounds of a search, and sizes around
+/// the one from which the GPU is faster. Every GPU result is checked against the CPU's first.
+fn gpu(criterion: &mut Criterion) {
+    let shapes = [
+        // Throughput of the kernel.
+        (1000, 200, 500),
+        (20_000, 200, 500),
+        (100_000, 6, 50),
+        (2_000_000, 6, 50),
+        // Rounds of a search.
+        (1000, 200, 20),
+        // Where the GPU overtakes the CPU.
+        (1, 200, 20),
+        (4, 200, 20),
+        (16, 200, 20),
+        (64, 200, 20),
+        (256, 200, 20),
+    ];
+    for (simulations, bars, count) in shapes {
+        let batch = synthetic::batch(simulations, bars);
+        let options = EvaluateOptions::default();
+        let mut gpu = match Evaluator::cuda(&batch, &[0], &options) {
+            Ok(gpu) => gpu,
+            Err(why) => {
+                println!("no GPU: {why}");
+                return;
+            }
+        };
+        println!("{}", gpu.device());
+        let mut cpu = Evaluator::cpu(&batch, &options).expect("valid options");
+        let groups = Groups::new(&Sharing::All, batch.len()).expect("simulations");
+        let pairs = Candidates::shared(synthetic::candidates(count)).expect("finite");
+        for rule in [ExitRule::Intraday, ExitRule::AtClose] {
+            let mut means = [vec![0.0; count], vec![0.0; count]];
+            let [of_cpu, of_gpu] = &mut means;
+            cpu.means(&groups, &pairs, rule, of_cpu).expect("a round");
+            gpu.means(&groups, &pairs, rule, of_gpu).expect("a round");
+            assert_eq!(of_cpu, of_gpu);
+            let mut group = criterion.benchmark_group(format!("evaluate/gpu-{rule}"));
+            group.throughput(Throughput::Elements((batch.bars() * count) as u64));
+            for (name, evaluator) in [("cuda", &mut gpu), ("cpu-all-threads", &mut cpu)] {
+                let id = BenchmarkId::new(name, format!("S{simulations}-T{bars}-C{count}"));
+                group.bench_function(id, |bencher| {
+                    bencher.iter(|| evaluator.means(&groups, &pairs, rule, of_gpu));
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = instruction_sets, sizes
+    targets = instruction_sets, sizes, gpu
 }
 criterion_main!(benches);

@@ -142,7 +142,7 @@ impl<C> Fields<C> {
     }
 
     /// The columns with their names, `close` first.
-    fn columns(&self) -> impl Iterator<Item = (Field, &C)> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (Field, &C)> {
         let (first, second) = match &self.weights {
             Weights::EntryExit(position) => ((Field::Position, position), None),
             Weights::AlwaysOn { buy, sell } => (

@@ -238,6 +238,27 @@ pub enum Error {
         remedy: &'static str,
     },
 
+    /// A GPU lacks the memory.
+    #[error(
+        "{what} needs {needed} bytes on CUDA device {device}, {free} are free or allowed: free \
+         some, raise max_device_bytes, store the batch as f16, or split it"
+    )]
+    DeviceMemory {
+        /// Index of the device.
+        device: usize,
+        /// What the memory is for.
+        what: &'static str,
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes free on the device, or left of what the options allow.
+        free: usize,
+    },
+
+    /// The CUDA driver refused something. The evaluator it happened in gives this error from then
+    /// on; the batch is intact, and an evaluator on the CPU gives the same bits.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+
     /// A failure inside a caller's own objective or evaluator.
     #[error("the objective failed: {0}")]
     Objective(String),
@@ -254,5 +275,38 @@ impl Error {
             value: value.to_string(),
             expected,
         }
+    }
+}
+
+/// A failure of the CUDA driver or of its compiler NVRTC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("CUDA device {device}: {doing} failed with {name} ({code}): {text}")]
+pub struct CudaError {
+    pub(crate) device: usize,
+    pub(crate) code: u32,
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) doing: &'static str,
+}
+
+impl CudaError {
+    /// Index of the device.
+    pub fn device(&self) -> usize {
+        self.device
+    }
+
+    /// The driver's or the compiler's number of the error.
+    pub fn code(&self) -> u32 {
+        self.code
+    }
+
+    /// The name of the error, such as `CUDA_ERROR_LAUNCH_FAILED`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was being done.
+    pub fn doing(&self) -> &str {
+        self.doing
     }
 }

@@ -4,6 +4,9 @@
 //! implementation of [`Evaluate`] drives the same searches.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod fixed_point;
 
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ use crate::groups::{Candidates, Groups};
 use crate::profit::{EQUITY_FEE, ExitRule, Multipliers};
 
 pub use cpu::{Cpu, Simd};
+#[cfg(feature = "cuda")]
+pub use cuda::Cuda;
 
 /// Scores candidates over a batch of simulations.
 pub trait Evaluate {
@@ -153,6 +158,21 @@ pub enum Device {
     Cuda(usize),
 }
 
+/// How a GPU stores the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Storage {
+    /// 24 bytes per leg. The bits of the CPU.
+    #[default]
+    F32,
+    /// IEEE half precision, 12 bytes per leg: every value of a bar is rounded to 11 significant
+    /// bits, a relative error of at most 2^-11 (moves below 6e-5 in magnitude: an absolute one of
+    /// 3e-8). Magnitudes up to 65504. The bits of the CPU on a batch of the rounded values.
+    F16,
+    /// bfloat16, 12 bytes per leg: rounded to 8 significant bits, a relative error of at most
+    /// 2^-8. The bits of the CPU on a batch of the rounded values.
+    Bf16,
+}
+
 /// How to evaluate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluateOptions {
@@ -160,8 +180,14 @@ pub struct EvaluateOptions {
     pub fee: f64,
     /// Number of CPU threads; `None`: all.
     pub threads: Option<usize>,
-    /// Instruction set; `None`: the widest this machine has. The results have the same bits.
+    /// Instruction set of the CPU; `None`: the widest this machine has. The results have the same
+    /// bits.
     pub simd: Option<Simd>,
+    /// How a GPU stores the batch; the CPU always holds f32.
+    pub storage: Storage,
+    /// Most bytes to take on each GPU; `None`: all but a tenth of what is free. A batch that does
+    /// not fit is streamed through two buffers, with the same bits.
+    pub max_device_bytes: Option<usize>,
 }
 
 impl Default for EvaluateOptions {
@@ -170,8 +196,64 @@ impl Default for EvaluateOptions {
             fee: EQUITY_FEE,
             threads: None,
             simd: None,
+            storage: Storage::F32,
+            max_device_bytes: None,
         }
     }
+}
+
+fn check_fee(fee: f64) -> Result<(), Error> {
+    if (0.0..1.0).contains(&fee) {
+        return Ok(());
+    }
+    let expected = "a fraction within [0, 1), such as EQUITY_FEE";
+    Err(Error::option("fee", fee, expected))
+}
+
+fn check_groups(batch: &Batch, groups: &Groups) -> Result<(), Error> {
+    let (expected, got) = (batch.len(), groups.simulations());
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::Length {
+        what: "the groups",
+        expected,
+        got,
+        remedy: "make them for the number of simulations of this batch",
+    })
+}
+
+fn check(batch: &Batch, groups: &Groups, candidates: &Candidates) -> Result<(), Error> {
+    check_groups(batch, groups)?;
+    match candidates.groups() {
+        Some(lists) if lists != groups.len() => Err(Error::Length {
+            what: "the lists of candidates",
+            expected: groups.len(),
+            got: lists,
+            remedy: "give one list per group",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
+    Error::Length {
+        what,
+        expected,
+        got,
+        remedy: "give it one value per score",
+    }
+}
+
+/// The group of each simulation.
+fn group_of(groups: &Groups) -> Vec<u32> {
+    let mut group_of = vec![0; groups.simulations()];
+    for group in 0..groups.len() {
+        for &simulation in groups.members(group) {
+            group_of[simulation as usize] = group as u32;
+        }
+    }
+    group_of
 }
 
 /// An evaluator of the library, whatever it runs on.
@@ -180,6 +262,9 @@ impl Default for EvaluateOptions {
 pub enum Evaluator<'a> {
     /// Threads and SIMD.
     Cpu(Cpu<'a>),
+    /// One or several GPUs.
+    #[cfg(feature = "cuda")]
+    Cuda(Cuda<'a>),
 }
 
 impl<'a> Evaluator<'a> {
@@ -191,18 +276,73 @@ impl<'a> Evaluator<'a> {
         Cpu::new(batch, options).map(Self::Cpu)
     }
 
+    /// An evaluator on the NVIDIA GPUs of these indices, which share the simulations. The results
+    /// have the bits of the CPU, whatever the number of GPUs.
+    ///
+    /// # Errors
+    /// A fee outside `[0, 1)`, 0 threads, no index or one given twice;
+    /// [`Error::Unavailable`] when this build lacks the feature `cuda`, or the machine a driver, a
+    /// device, or a way to the kernels for it; [`Error::DeviceMemory`] when not even a part of the
+    /// batch fits; [`Error::Cuda`] for any other failure of the driver;
+    /// [`Error::OutOfRange`] or [`Error::LowAtMinusOne`] for a value that the chosen [`Storage`]
+    /// cannot hold.
+    pub fn cuda(
+        batch: &'a Batch,
+        devices: &[usize],
+        options: &EvaluateOptions,
+    ) -> Result<Self, Error> {
+        #[cfg(feature = "cuda")]
+        return Cuda::new(batch, devices, options).map(Self::Cuda);
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = (batch, devices, options);
+            Err(Error::Unavailable {
+                what: "a CUDA device",
+                why: "this build lacks the feature `cuda`".to_owned(),
+                remedy: "build with it, or use Device::Auto or Device::Cpu: the same bits",
+            })
+        }
+    }
+
+    /// An evaluator on the first GPU, or on the CPU when there is none that can be used:
+    /// [`Evaluator::device`] tells which it is, [`Evaluator::fallback`] why.
+    ///
+    /// # Errors
+    /// As [`Evaluator::cpu`].
+    pub fn auto(batch: &'a Batch, options: &EvaluateOptions) -> Result<Self, Error> {
+        match Self::cuda(batch, &[0], options) {
+            Ok(evaluator) => Ok(evaluator),
+            Err(why) => Cpu::new(batch, options).map(|cpu| Self::Cpu(cpu.instead_of(why))),
+        }
+    }
+
     /// An evaluator on a stated device.
     ///
     /// # Errors
-    /// As [`Evaluator::cpu`]; and [`Error::Unavailable`] for a GPU, which this build cannot use.
+    /// As [`Evaluator::auto`], [`Evaluator::cpu`] or [`Evaluator::cuda`].
     pub fn new(batch: &'a Batch, device: Device, options: &EvaluateOptions) -> Result<Self, Error> {
         match device {
-            Device::Auto | Device::Cpu => Self::cpu(batch, options),
-            Device::Cuda(_) => Err(Error::Unavailable {
-                what: "a CUDA device",
-                why: "this version of the library has no GPU backend".to_owned(),
-                remedy: "use Device::Auto or Device::Cpu; the results have the same bits",
-            }),
+            Device::Auto => Self::auto(batch, options),
+            Device::Cpu => Self::cpu(batch, options),
+            Device::Cuda(index) => Self::cuda(batch, &[index], options),
+        }
+    }
+
+    /// What the evaluator runs on, in words.
+    pub fn device(&self) -> String {
+        match self {
+            Self::Cpu(cpu) => cpu.device(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.device(),
+        }
+    }
+
+    /// Why [`Evaluator::auto`] took the CPU; `None` if it did not.
+    pub fn fallback(&self) -> Option<&Error> {
+        match self {
+            Self::Cpu(cpu) => cpu.fallback(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => None,
         }
     }
 
@@ -212,7 +352,8 @@ impl<'a> Evaluator<'a> {
     /// list for all that is `(S, C)`, row-major.
     ///
     /// # Errors
-    /// Groups or candidates that do not fit the batch, or a buffer of another length.
+    /// Groups or candidates that do not fit the batch, or a buffer of another length; on a GPU,
+    /// what [`Evaluator::means`](Evaluate::means) can meet there.
     pub fn profits(
         &mut self,
         groups: &Groups,
@@ -222,28 +363,36 @@ impl<'a> Evaluator<'a> {
     ) -> Result<(), Error> {
         match self {
             Self::Cpu(cpu) => cpu.profits(groups, candidates, exit_rule, profits),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.profits(groups, candidates, exit_rule, profits),
         }
     }
 
-    /// Memory held beyond the batch, in bytes.
+    /// Memory held beyond the batch, in bytes, on the CPU and on GPUs.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Cpu(cpu) => cpu.bytes(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.bytes(),
+        }
+    }
+
+    fn evaluate(&self) -> &dyn Evaluate {
+        match self {
+            Self::Cpu(cpu) => cpu,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda,
         }
     }
 }
 
 impl Evaluate for Evaluator<'_> {
     fn batch(&self) -> &Batch {
-        match self {
-            Self::Cpu(cpu) => cpu.batch(),
-        }
+        self.evaluate().batch()
     }
 
     fn fee(&self) -> f64 {
-        match self {
-            Self::Cpu(cpu) => cpu.fee(),
-        }
+        self.evaluate().fee()
     }
 
     fn means(
@@ -255,18 +404,16 @@ impl Evaluate for Evaluator<'_> {
     ) -> Result<(), Error> {
         match self {
             Self::Cpu(cpu) => cpu.means(groups, candidates, exit_rule, means),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.means(groups, candidates, exit_rule, means),
         }
     }
 
     fn threads(&self) -> Threads {
-        match self {
-            Self::Cpu(cpu) => cpu.threads(),
-        }
+        self.evaluate().threads()
     }
 
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
-        match self {
-            Self::Cpu(cpu) => cpu.per_group(),
-        }
+        self.evaluate().per_group()
     }
 }

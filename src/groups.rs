@@ -184,6 +184,12 @@ impl Candidates {
         }
     }
 
+    /// The candidates of all lists, one list after the other.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn pairs(&self) -> &[Multipliers] {
+        &self.pairs
+    }
+
     /// Where the candidates of group `g` lie in `pairs`.
     pub(crate) fn range(&self, g: usize) -> Range<usize> {
         match &self.offsets {

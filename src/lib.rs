@@ -1,5 +1,5 @@
 //! Tunes entry and exit levels of trading strategies over whole batches of backtests, and gives
-//! the same bits for any number of threads and any instruction set.
+//! the same bits for any number of threads, on any instruction set, and on NVIDIA GPUs.
 //!
 //! A strategy enters and exits at a predicted high and a predicted low. Two small numbers, the
 //! [`Multipliers`], are **added** to those predictions and decide most of the profit. This crate
@@ -48,8 +48,8 @@
 //! * **Bits.** A simulation's profit under a candidate is an f32 sum in one canonical order
 //!   ([`canonical_profit`]); a group's sum is an integer sum of fixed-point profits; DIRECT is f64
 //!   without contraction, ties broken by a stated rule. So the same batch and options give the
-//!   same evaluations and the same result, for any number of threads, on any instruction set, and
-//!   for a group alone or among others.
+//!   same evaluations and the same result, for any number of threads, on any instruction set, on
+//!   any number of GPUs, and for a group alone or among others.
 //! * **Gates** are decided on f32 sums everywhere. Reported profits are sums of what
 //!   [`profit()`] gives, in a fixed point that does not depend on any order ([`exact_profit()`]).
 //! * **The exact optimum** is one: no pair in the box has a higher reported profit, to the bit.
@@ -64,6 +64,8 @@
 //!
 //! # Features
 //!
+//! * `cuda`: evaluation on NVIDIA GPUs ([`Evaluator::cuda`]). It builds without the CUDA toolkit,
+//!   and a binary with it starts without a driver.
 //! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
 
 #![warn(missing_docs)]
@@ -84,9 +86,11 @@ pub use batch::{
 pub use direct::{
     Best, Bounds, Direct, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target,
 };
-pub use error::Error;
+pub use error::{CudaError, Error};
+#[cfg(feature = "cuda")]
+pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Storage, Threads,
 };
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,

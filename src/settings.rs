@@ -6,7 +6,7 @@
 //! | `MARKETSIM_USE_DIRECT_OPTIMIZER` | switch | 1 (default): DIRECT; 0: differential evolution, not yet available |
 //! | `MARKETSIM_FAST_SIMULATE` | switch | 1: the examples use at most 35 simulations per symbol |
 //! | `TRISECT_THREADS` | 1 to 4096 | number of CPU threads; default: all |
-//! | `TRISECT_DEVICE` | `auto`, `cpu`, `cuda`, `cuda:N` | where to evaluate; default: `auto` |
+//! | `TRISECT_DEVICE` | `auto`, `cpu`, `cuda`, `cuda:N` | where to evaluate; default: `auto`, the first GPU or else the CPU |
 //!
 //! A switch is `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`, in any case. Anything else,
 //! the empty text too, is an error: a typing mistake must not quietly mean the default.

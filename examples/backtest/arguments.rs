@@ -1,7 +1,7 @@
 //! The command line of the example. What is said here wins over the environment.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 use trisect::{
@@ -62,7 +62,10 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     settings: &Settings,
 ) -> Result<Parsed, String> {
-    let included = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/prices.csv");
+    // Where the package is now, as cargo says when it runs this, or where it was compiled.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let included = package.join("examples/data/prices.csv");
     let mut result = Arguments {
         symbol: None,
         simulations: settings.simulations(50),
@@ -188,6 +191,8 @@ fn fee(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn read(line: &str, settings: &Settings) -> Result<Arguments, String> {

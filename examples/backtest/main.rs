@@ -78,6 +78,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         return Err("no symbol could be tuned".into());
     }
     println!("profits are means per simulation, in sample: what would have been, not what will be");
+    if let Some(device) = reports[0]["device"].as_str() {
+        println!("evaluated on {device}");
+    }
     if let Some(path) = &arguments.json {
         let report = json!({
             "csv": name,
@@ -150,6 +153,8 @@ fn tune(prices: &Prices, arguments: &Arguments) -> Result<serde_json::Value, Box
     let (first, last) = (windows.last(), windows.first());
     Ok(json!({
         "symbol": prices.symbol,
+        "device": evaluator.device(),
+        "not_a_gpu_because": evaluator.fallback().map(ToString::to_string),
         "first_date": first.map(|window| &bars.dates[window.start]),
         "last_date": last.map(|window| &bars.dates[window.end - 1]),
         "groups": outcome.groups.iter().map(group_report).collect::<Vec<_>>(),

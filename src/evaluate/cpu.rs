@@ -24,7 +24,11 @@ use bytemuck::{Pod, Zeroable};
 use pulp::{Simd as Vector, WithSimd};
 use rayon::prelude::*;
 
-use super::{Evaluate, EvaluateGroup, EvaluateOptions, Threads};
+use super::fixed_point::{self, fraction_bits_of, mean, power_of_two};
+use super::{
+    Evaluate, EvaluateGroup, EvaluateOptions, Threads, check, check_fee, check_groups, group_of,
+    wrong_length,
+};
 use crate::batch::{Batch, Simulation};
 use crate::error::Error;
 use crate::groups::{Candidates, Groups};
@@ -126,7 +130,10 @@ pub struct Cpu<'a> {
     batch: &'a Batch,
     fee: f64,
     threads: Threads,
+    simd: Simd,
     dispatch: Dispatch,
+    /// Why it is not a GPU, when one would have been taken.
+    fallback: Option<Error>,
     blocks: Vec<Block>,
     spans: Vec<Span>,
     /// Bound on the magnitude of each simulation's profit under any candidate.
@@ -147,10 +154,7 @@ struct Task {
 
 impl<'a> Cpu<'a> {
     pub(super) fn new(batch: &'a Batch, options: &EvaluateOptions) -> Result<Self, Error> {
-        if !(options.fee >= 0.0 && options.fee < 1.0) {
-            let expected = "a fraction within [0, 1), such as EQUITY_FEE";
-            return Err(Error::option("fee", options.fee, expected));
-        }
+        check_fee(options.fee)?;
         let simd = match options.simd {
             Some(simd) => simd,
             None => *Simd::available().last().unwrap_or(&Simd::Portable),
@@ -166,17 +170,17 @@ impl<'a> Cpu<'a> {
         };
         let fee = options.fee as f32;
         let (blocks, spans) = threads.run(|| derive_legs(batch, fee))?;
-        let bounds = batch.simulations().map(|simulation| {
-            let legs = simulation.positions();
-            legs.map(|(bar, position)| Leg::bound(&bar, position, fee))
-                .sum()
-        });
-        let bounds = bounds.collect();
+        let bounds = batch.simulations();
+        let bounds = bounds
+            .map(|simulation| fixed_point::bound(simulation.positions(), fee))
+            .collect();
         Ok(Self {
             batch,
             fee: options.fee,
             threads,
+            simd,
             dispatch,
+            fallback: None,
             blocks,
             spans,
             bounds,
@@ -184,6 +188,21 @@ impl<'a> Cpu<'a> {
             sums: Vec::new(),
             fraction_bits: Vec::new(),
         })
+    }
+
+    /// The same, taken because something better was not to be had.
+    pub(super) fn instead_of(mut self, why: Error) -> Self {
+        self.fallback = Some(why);
+        self
+    }
+
+    pub(super) fn fallback(&self) -> Option<&Error> {
+        self.fallback.as_ref()
+    }
+
+    /// What it runs on, in words.
+    pub(super) fn device(&self) -> String {
+        format!("CPU, {:?}, threads: {}", self.simd, self.threads.count())
     }
 
     /// Memory held beyond the batch, in bytes.
@@ -204,14 +223,11 @@ impl<'a> Cpu<'a> {
         exit_rule: ExitRule,
         profits: &mut [f32],
     ) -> Result<(), Error> {
-        self.check(groups, candidates)?;
-        let mut group_of = vec![0; self.batch.len()];
-        for group in 0..groups.len() {
-            for &simulation in groups.members(group) {
-                group_of[simulation as usize] = group;
-            }
-        }
-        let rows = group_of.iter().map(|&group| candidates.range(group).len());
+        check(self.batch, groups, candidates)?;
+        let group_of = group_of(groups);
+        let rows = group_of
+            .iter()
+            .map(|&group| candidates.range(group as usize).len());
         let expected = rows.sum();
         if profits.len() != expected {
             return Err(wrong_length(
@@ -223,6 +239,7 @@ impl<'a> Cpu<'a> {
         let mut rest = profits;
         let mut rows = Vec::with_capacity(group_of.len());
         for (simulation, &group) in group_of.iter().enumerate() {
+            let group = group as usize;
             let (row, tail) = rest.split_at_mut(candidates.range(group).len());
             rows.push((simulation, candidates.of_group(group), row));
             rest = tail;
@@ -246,32 +263,6 @@ impl<'a> Cpu<'a> {
         Ok(())
     }
 
-    fn check_groups(&self, groups: &Groups) -> Result<(), Error> {
-        let (expected, got) = (self.batch.len(), groups.simulations());
-        if got == expected {
-            return Ok(());
-        }
-        Err(Error::Length {
-            what: "the groups",
-            expected,
-            got,
-            remedy: "make them for the number of simulations of this batch",
-        })
-    }
-
-    fn check(&self, groups: &Groups, candidates: &Candidates) -> Result<(), Error> {
-        self.check_groups(groups)?;
-        match candidates.groups() {
-            Some(lists) if lists != groups.len() => Err(Error::Length {
-                what: "the lists of candidates",
-                expected: groups.len(),
-                got: lists,
-                remedy: "give one list per group",
-            }),
-            _ => Ok(()),
-        }
-    }
-
     /// Cuts the work into tasks of about equal cost, in order of the groups.
     fn plan(&mut self, groups: &Groups, candidates: &Candidates) {
         self.tasks.clear();
@@ -281,7 +272,7 @@ impl<'a> Cpu<'a> {
             let count = candidates.range(group).len();
             self.fraction_bits.push(match count {
                 0 => 0,
-                _ => self.fraction_bits_of(members),
+                _ => fraction_bits_of(members, &self.bounds),
             });
             let mut first = 0;
             while first < count {
@@ -304,11 +295,6 @@ impl<'a> Cpu<'a> {
                 first = last;
             }
         }
-    }
-
-    fn fraction_bits_of(&self, members: &[u32]) -> i32 {
-        let bounds = members.iter().map(|&member| self.bounds[member as usize]);
-        fraction_bits(bounds.fold(0.0, f64::max), members.len())
     }
 
     /// Sums of the fixed-point profits of `members` under each of at most [`TASK_CANDIDATES`]
@@ -372,20 +358,6 @@ impl<'a> Cpu<'a> {
     }
 }
 
-fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
-    Error::Length {
-        what,
-        expected,
-        got,
-        remedy: "give it one value per score",
-    }
-}
-
-/// The mean that a fixed-point sum stands for.
-fn mean(sum: i64, fraction_bits: i32, simulations: usize) -> f64 {
-    sum as f64 * power_of_two(-fraction_bits) / simulations as f64
-}
-
 impl EvaluateGroup for Cpu<'_> {
     fn group_means(
         &self,
@@ -395,7 +367,7 @@ impl EvaluateGroup for Cpu<'_> {
         exit_rule: ExitRule,
         means: &mut [f64],
     ) -> Result<(), Error> {
-        self.check_groups(groups)?;
+        check_groups(self.batch, groups)?;
         if means.len() != pairs.len() {
             return Err(wrong_length(
                 "the buffer of means",
@@ -404,7 +376,7 @@ impl EvaluateGroup for Cpu<'_> {
             ));
         }
         let members = groups.members(group);
-        let fraction_bits = self.fraction_bits_of(members);
+        let fraction_bits = fraction_bits_of(members, &self.bounds);
         let blocks = pairs.chunks(TASK_CANDIDATES);
         for (pairs, means) in blocks.zip(means.chunks_mut(TASK_CANDIDATES)) {
             let sums = self.fixed_point_sums(members, pairs, exit_rule, fraction_bits);
@@ -436,7 +408,7 @@ impl Evaluate for Cpu<'_> {
         exit_rule: ExitRule,
         means: &mut [f64],
     ) -> Result<(), Error> {
-        self.check(groups, candidates)?;
+        check(self.batch, groups, candidates)?;
         let total = candidates.total(groups.len());
         if means.len() != total {
             return Err(wrong_length("the buffer of means", total, means.len()));
@@ -538,31 +510,6 @@ fn fill(span: &Span, simulation: &Simulation<'_>, fee: f32, run: &mut [Block]) {
         }
         next[side] += 1;
     }
-}
-
-/// Fraction bits of a group's fixed-point sum, from the largest bound of its simulations and
-/// their number: a sum stays below 2^62, and a single profit below 2^51.
-///
-/// They depend on the group alone, so a group gives the same bits in any batch.
-fn fraction_bits(bound: f64, simulations: usize) -> i32 {
-    // A little more than the bound, for the roundings of the f32 sum.
-    let single = exponent(bound * 1.01);
-    let total = exponent(bound * 1.01 * simulations as f64);
-    (62 - total).min(51 - single).min(1000)
-}
-
-/// Exactly `2^e`, for `|e| <= 1000`. `powi` promises no precision.
-fn power_of_two(e: i32) -> f64 {
-    f64::from_bits(((e + 1023) as u64) << 52)
-}
-
-/// The least `e` with `2^e > x`, for finite `x >= 0`.
-fn exponent(x: f64) -> i32 {
-    if x < f64::MIN_POSITIVE {
-        return -1021;
-    }
-    let biased = (x.to_bits() >> 52) as i32;
-    biased - 1022
 }
 
 /// The kernel: scores `pairs` over `members`, handing runs of at most 4 scores to `sink` as
@@ -749,26 +696,6 @@ impl<S: Vector, const AT_CLOSE: bool, const CAPPED: bool> Kernel<'_, S, AT_CLOSE
             };
             let weight = simd.select_f32s(entered, weight, zero);
             sums[k] = simd.mul_add_f32s(weight, value, sums[k]);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_exponent_gives_the_least_power_of_two_above() {
-        for x in [0.5, 0.75, 1.0, 1.5, 2.0, 3.9, 1e-9, 1e12] {
-            let e = exponent(x);
-            assert!(power_of_two(e) > x, "2^{e} > {x}");
-            assert!(power_of_two(e - 1) <= x, "2^{} <= {x}", e - 1);
-        }
-        assert!(exponent(0.0) < -1000);
-        let mut power = 1.0;
-        for e in 0..=1000 {
-            assert_eq!((power_of_two(e), power_of_two(-e)), (power, 1.0 / power));
-            power *= 2.0;
         }
     }
 }

@@ -355,7 +355,7 @@ fn bad_inputs() -> Vec<(String, Error, String)> {
     );
     add(
         "a GPU",
-        Evaluator::new(&batch, Device::Cuda(0), &EvaluateOptions::default())
+        Evaluator::new(&batch, Device::Cuda(9999), &EvaluateOptions::default())
             .map(|_| ())
             .unwrap_err(),
         "a CUDA device is not available",

@@ -16,6 +16,7 @@ fn options(simd: Option<Simd>, threads: usize) -> EvaluateOptions {
         fee: 0.001,
         threads: Some(threads),
         simd,
+        ..EvaluateOptions::default()
     }
 }
 

@@ -1,7 +1,5 @@
 //! What holds for the exact optimum beyond its value: published suprema, bits, hard inputs, caps.
 
-use std::path::Path;
-
 use rayon::prelude::*;
 use serde_json::Value;
 use trisect::{
@@ -11,7 +9,7 @@ use trisect::{
 
 use crate::exact::{Terms, draw_batch, magnitude, plain_profit, positions};
 use crate::golden::read_json;
-use crate::support::{Columns, Kind, Rng};
+use crate::support::{Columns, Kind, Rng, package};
 
 const BOX: (f32, f32) = (-0.03, 0.03);
 
@@ -101,7 +99,7 @@ fn reaches_supremum(case: &Value, position_names: &[&str]) -> Result<(), String>
 
 #[test]
 fn published_suprema_are_reached() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let dir = package().join("tests/golden");
     let mut failures = Vec::new();
     let mut check = |id: &Value, reached: Result<(), String>| {
         if let Err(error) = reached {

@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::support::package;
 use crate::{golden_direct, golden_profit};
 
 /// What a check found: cases and mismatches, or why the file could not be read.
@@ -46,7 +47,7 @@ fn say(line: &str) {
 #[test]
 fn golden_files_are_reproduced() {
     let given = std::env::var_os("TRISECT_GOLDEN");
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let default = package().join("tests/golden");
     let dir = given.as_ref().map_or(default, PathBuf::from);
     let mut found = 0;
     let mut failures = Vec::new();

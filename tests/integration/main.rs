@@ -1,6 +1,8 @@
 //! Everything that is tested through the public interface, as one binary.
 
 mod batch;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod direct;
 mod direct_objectives;
 mod direct_published;
@@ -14,6 +16,7 @@ mod exact_region;
 mod golden;
 mod golden_direct;
 mod golden_profit;
+mod kernels;
 mod optimize;
 mod profit;
 mod quality;

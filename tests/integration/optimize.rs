@@ -19,7 +19,7 @@ fn evaluator(batch: &Batch, threads: usize) -> Evaluator<'_> {
     let options = EvaluateOptions {
         fee: FEE,
         threads: Some(threads),
-        simd: None,
+        ..EvaluateOptions::default()
     };
     Evaluator::cpu(batch, &options).unwrap()
 }

@@ -17,7 +17,7 @@ fn run(batch: &Batch, options: &OptimizeOptions, threads: usize) -> Outcome {
     let evaluate = EvaluateOptions {
         fee: FEE,
         threads: Some(threads),
-        simd: None,
+        ..EvaluateOptions::default()
     };
     optimize(&mut Evaluator::cpu(batch, &evaluate).unwrap(), options, ()).unwrap()
 }
@@ -116,7 +116,7 @@ proptest! {
         for threads in [2, 7] {
             prop_assert_eq!(&one.groups, &run(&batch, &options, threads).groups);
         }
-        let evaluate = EvaluateOptions { fee: FEE, threads: Some(1), simd: None };
+        let evaluate = EvaluateOptions { fee: FEE, threads: Some(1), ..EvaluateOptions::default() };
         let mut evaluator = Evaluator::cpu(&batch, &evaluate).unwrap();
         let mut running = Vec::new();
         let watch = |progress: &Progress<'_>| {
@@ -228,7 +228,7 @@ fn a_cancelled_exact_search_keeps_what_is_proved() {
     let evaluate = EvaluateOptions {
         fee: FEE,
         threads: Some(1),
-        simd: None,
+        ..EvaluateOptions::default()
     };
     let mut evaluator = Evaluator::cpu(&batch, &evaluate).unwrap();
     let stop = |_: &Progress<'_>| ControlFlow::Break(());

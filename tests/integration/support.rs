@@ -1,6 +1,28 @@
 //! Seeded inputs for the tests of this binary.
 
+use std::path::PathBuf;
+
 use trisect::{Batch, Fields, Leg, Multipliers, Simulation, Weights};
+
+/// Folder of the package. Cargo says where it is now; without cargo, whoever moved the test's
+/// binary says it the same way, or it is where it was compiled.
+pub fn package() -> PathBuf {
+    let now = std::env::var_os("CARGO_MANIFEST_DIR");
+    now.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
+/// Whether something that a test needs must be there: `TRISECT_TEST_REQUIRE` lists such things,
+/// separated by commas. What is missing otherwise ends the test with its reason.
+pub fn required(what: &str) -> bool {
+    let required = std::env::var("TRISECT_TEST_REQUIRE").unwrap_or_default();
+    required.split(',').any(|word| word.trim() == what)
+}
+
+/// Folder for what tests write, as [`package`] is found.
+pub fn scratch() -> PathBuf {
+    let now = std::env::var_os("CARGO_TARGET_TMPDIR");
+    now.map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
 
 /// SplitMix64: small, seeded, the same everywhere.
 #[derive(Clone)]

@@ -1,0 +1,59 @@
+// What all kernels share: macros for host and device, plain records, ordered maps of floats.
+//
+// Compiled three ways: by nvcc, by NVRTC (no system headers, so none are included), and by a plain
+// C++17 compiler, which takes the CUDA built-ins from "cuda_host.h" and runs the kernels on a CPU.
+//
+// Nothing is contracted behind our back: nvcc gets -fmad=false, the host compiler
+// -ffp-contract=off, and every fused multiply-add is spelled `__fmaf_rn`.
+#pragma once
+
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+
+#define TRISECT_DEVICE __device__ __forceinline__
+
+// Declares `name` as a pointer to the dynamic shared memory of the block.
+#define DYNAMIC_SHARED(type, name)           \
+    extern __shared__ float4 shared_memory[]; \
+    type* const name = reinterpret_cast<type*>(shared_memory)
+
+#else
+
+#include "cuda_host.h"
+
+#define TRISECT_DEVICE inline
+
+#endif
+
+constexpr unsigned WARP_LANES = 32;
+constexpr unsigned ALL_LANES = 0xffffffffu;
+
+// Where the legs of one simulation lie: `longs` long legs from `first`, then `shorts` short legs.
+struct Span {
+    unsigned first;
+    unsigned longs;
+    unsigned shorts;
+    unsigned simulation;
+    // Not 0: some high of the simulation is 10 or more, so the upper clamp of the level matters.
+    unsigned capped;
+};
+
+static_assert(sizeof(Span) == 20, "the host writes these bytes");
+
+// Order-preserving map from float to int; -0 comes just before 0.
+TRISECT_DEVICE int ordered(float x) {
+    const int bits = __float_as_int(x);
+    return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+TRISECT_DEVICE float unordered(int key) {
+    return __int_as_float(key ^ ((key >> 31) & 0x7fffffff));
+}
+
+// The neighbours of a finite x among the floats. Both zeros have the same neighbours.
+TRISECT_DEVICE float next_up(float x) {
+    return x == 0.0f ? __int_as_float(1) : unordered(ordered(x) + 1);
+}
+
+TRISECT_DEVICE float next_down(float x) {
+    return -next_up(-x);
+}

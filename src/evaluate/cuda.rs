@@ -1,0 +1,1003 @@
+//! The GPU evaluator: all simulations times all candidates of a round in one launch.
+//!
+//! # Data structure
+//!
+//! The simulations are cut into one run per device, of about equal numbers of legs. On its device
+//! a run lies as *slots*, longest simulation first and those of a few legs last, so that blocks of
+//! equal cost stand together and the last ones are short. A slot's legs are its long legs, then
+//! its short legs, in order: as two arrays (the four fields of a leg that both sides compare and
+//! add, and the two that end the formula), or, stored as f16 or bf16, as records of the bar from
+//! which the kernel derives the leg while it stages it.
+//!
+//! What does not fit a device is kept in pinned host memory as *chunks* of slots, and streamed in
+//! each round through two buffers: one is filled while the kernel works on the other.
+//!
+//! # Bits
+//!
+//! The kernel forms each profit in the order that [`canonical_profit`] states, and group sums are
+//! fixed-point integers added atomically: no block size, order, chunk or device shows.
+//!
+//! [`canonical_profit`]: crate::profit::canonical_profit
+
+mod device;
+mod shape;
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
+use cudarc::driver::CudaEvent;
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use self::device::{Argument, Buffer, Gpu, Pinned};
+use self::shape::{Shape, TINY_LEGS, Work};
+use super::fixed_point::{self, fraction_bits_of, mean, power_of_two};
+use super::{
+    Evaluate, EvaluateOptions, Storage, Threads, check, check_fee, group_of, wrong_length,
+};
+use crate::batch::{Batch, Field, Simulation};
+use crate::error::Error;
+use crate::groups::{Candidates, Groups};
+use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side};
+
+/// Bytes of legs that are packed and uploaded at a time, at least one simulation.
+const STAGE_BYTES: usize = 32 << 20;
+
+/// One simulation on the device, as the kernel reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+struct Span {
+    /// First leg, within the chunk.
+    first: u32,
+    longs: u32,
+    shorts: u32,
+    /// Index within the device's run of simulations.
+    simulation: u32,
+    /// 1 when some `high >= 10`: the upper clamp of the high level matters.
+    capped: u32,
+}
+
+impl Span {
+    fn legs(&self) -> usize {
+        self.longs as usize + self.shorts as usize
+    }
+
+    fn is_tiny(&self) -> bool {
+        self.longs.max(self.shorts) <= TINY_LEGS
+    }
+}
+
+/// The argument of the kernels; `Round` of `kernels/evaluate.cu`, where each field is explained.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Round {
+    legs: u64,
+    terms: u64,
+    spans: u64,
+    group_of: u64,
+    scales: u64,
+    pairs: u64,
+    offsets: u64,
+    sums: u64,
+    profits: u64,
+    rows: u64,
+    count: u32,
+    slots: u32,
+    by_legs: u32,
+    packed_from: u32,
+    pack_lanes: u32,
+    single: u32,
+    fee: f32,
+}
+
+// SAFETY: `repr(C)`, with the fields of the kernel's parameter in its order: addresses as u64.
+unsafe impl Argument for Round {}
+
+/// Evaluates on NVIDIA GPUs.
+#[derive(Debug)]
+pub struct Cuda<'a> {
+    batch: &'a Batch,
+    fee: f64,
+    threads: Threads,
+    storage: Storage,
+    /// Bound on the magnitude of each simulation's profit under any candidate, as stored.
+    bounds: Vec<f64>,
+    shards: Vec<Shard>,
+    /// The groups that the devices know, and the fraction bits of their sums.
+    groups: Option<(Groups, Vec<i32>)>,
+    /// Reused between calls: the sums of all devices.
+    sums: Vec<i64>,
+    /// What went wrong; nothing works from then on.
+    failed: Option<Error>,
+}
+
+/// One device with its simulations.
+#[derive(Debug)]
+struct Shard {
+    simulations: Range<usize>,
+    legs: Legs,
+    /// Bytes of a leg in its two arrays.
+    widths: [usize; 2],
+    spans: Vec<Span>,
+    device_spans: Buffer<Span>,
+    group_of: Option<Buffer<u32>>,
+    scales: Option<Buffer<f64>>,
+    pairs: Transfer<[f32; 2]>,
+    offsets: Transfer<u32>,
+    rows: Transfer<u64>,
+    sums: Transfer<i64>,
+    profits: Transfer<f32>,
+    gpu: Gpu,
+}
+
+/// The legs of a device, or the place through which they pass.
+#[derive(Debug)]
+enum Legs {
+    Resident(DeviceLegs),
+    Streamed {
+        chunks: Vec<(Range<usize>, HostLegs)>,
+        buffers: Box<[DeviceLegs; 2]>,
+        /// Behind the last launch that read each buffer.
+        read: [Option<CudaEvent>; 2],
+    },
+}
+
+#[derive(Debug)]
+struct DeviceLegs {
+    records: Buffer<u8>,
+    terms: Buffer<u8>,
+}
+
+#[derive(Debug)]
+struct HostLegs {
+    records: Pinned<u8>,
+    terms: Pinned<u8>,
+    legs: usize,
+}
+
+/// A buffer on both sides, which grows and never shrinks.
+#[derive(Debug)]
+struct Transfer<T> {
+    what: &'static str,
+    both: Option<(Pinned<T>, Buffer<T>)>,
+}
+
+impl<T: Pod> Transfer<T> {
+    fn new(what: &'static str) -> Self {
+        Self { what, both: None }
+    }
+
+    /// Room for `len` elements on both sides.
+    fn reserve(&mut self, gpu: &Gpu, len: usize) -> Result<(), Error> {
+        if self.both.as_ref().is_none_or(|(host, _)| host.len() < len) {
+            // Rounds that have grown once will grow again: a quarter more saves some of that.
+            // The old buffers go first.
+            let slack = self.both.take().map_or(0, |_| len / 4);
+            let len = len + slack;
+            self.both = Some((gpu.pinned(len)?, gpu.alloc(self.what, len)?));
+        }
+        Ok(())
+    }
+
+    /// Copies `values` to the device.
+    fn send(
+        &mut self,
+        gpu: &Gpu,
+        len: usize,
+        values: impl Iterator<Item = T>,
+    ) -> Result<(), Error> {
+        self.reserve(gpu, len)?;
+        if let Some((host, device)) = &mut self.both {
+            for (place, value) in host.write()?.iter_mut().zip(values) {
+                *place = value;
+            }
+            gpu.upload(host, len, device, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Starts copying the first `len` elements from the device.
+    fn fetch(&mut self, gpu: &Gpu, len: usize) -> Result<(), Error> {
+        match &mut self.both {
+            Some((host, device)) => gpu.download(device, len, host),
+            None => Ok(()),
+        }
+    }
+
+    /// The elements fetched last, once they are here.
+    fn fetched(&self) -> Result<&[T], Error> {
+        match &self.both {
+            Some((host, _)) => host.read(),
+            None => Ok(&[]),
+        }
+    }
+
+    /// Address on the device; 0 before the first use.
+    fn address(&self, gpu: &Gpu) -> u64 {
+        let both = self.both.as_ref();
+        both.map_or(0, |(_, device)| gpu.address(device))
+    }
+
+    fn host_bytes(&self) -> usize {
+        let both = self.both.as_ref();
+        both.map_or(0, |(host, _)| host.len() * size_of::<T>())
+    }
+}
+
+impl Storage {
+    /// Bytes of a leg in `records` and in `terms`.
+    fn widths(self) -> [usize; 2] {
+        match self {
+            Self::F32 => [16, 8],
+            Self::F16 | Self::Bf16 => [12, 0],
+        }
+    }
+
+    /// The value as it is stored.
+    fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F32 => value,
+            Self::F16 => f16::from_f32(value).to_f32(),
+            Self::Bf16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    fn bits(self, value: f32) -> u16 {
+        match self {
+            // Never asked for.
+            Self::F32 => 0,
+            Self::F16 => f16::from_f32(value).to_bits(),
+            Self::Bf16 => bf16::from_f32(value).to_bits(),
+        }
+    }
+
+    /// The bar and its position as they are stored: a position counts up to ±10.
+    fn stored(self, (bar, position): (Bar, f32)) -> (Bar, f32) {
+        if self == Self::F32 {
+            return (bar, position);
+        }
+        let bar = Bar {
+            close: self.round(bar.close),
+            high: self.round(bar.high),
+            low: self.round(bar.low),
+            high_pred: self.round(bar.high_pred),
+            low_pred: self.round(bar.low_pred),
+        };
+        (bar, self.round(position.clamp(-10.0, 10.0)))
+    }
+
+    /// What the kernels for it are called.
+    fn kernel(self, exit_rule: ExitRule) -> &'static str {
+        match (exit_rule, self) {
+            (ExitRule::Intraday, Self::F32) => "evaluate_intraday_f32",
+            (ExitRule::Intraday, Self::F16) => "evaluate_intraday_f16",
+            (ExitRule::Intraday, Self::Bf16) => "evaluate_intraday_bf16",
+            (ExitRule::AtClose, Self::F32) => "evaluate_close_f32",
+            (ExitRule::AtClose, Self::F16) => "evaluate_close_f16",
+            (ExitRule::AtClose, Self::Bf16) => "evaluate_close_bf16",
+        }
+    }
+
+    /// Refuses what rounds to a value that no bar can have.
+    fn check(self, batch: &Batch) -> Result<(), Error> {
+        if self == Self::F32 {
+            return Ok(());
+        }
+        for (simulation, fields) in batch.simulations().enumerate() {
+            // The weights come behind the five fields of the bar, and count up to ±10 only.
+            for (field, column) in fields.columns().take(5) {
+                for (bar, &value) in column.iter().enumerate() {
+                    let stored = self.round(value);
+                    if !stored.is_finite() {
+                        return Err(Error::OutOfRange {
+                            simulation,
+                            bar,
+                            field,
+                            value: f64::from(value),
+                            limit: f64::from(f16::MAX),
+                        });
+                    }
+                    if field == Field::Low && stored <= -1.0 {
+                        return Err(Error::LowAtMinusOne {
+                            simulation,
+                            bar,
+                            low: stored,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Cuda<'a> {
+    /// See [`Evaluator::cuda`](super::Evaluator::cuda).
+    pub(super) fn new(
+        batch: &'a Batch,
+        devices: &[usize],
+        options: &EvaluateOptions,
+    ) -> Result<Self, Error> {
+        check_fee(options.fee)?;
+        let repeated = |index: usize| devices[..index].contains(&devices[index]);
+        if devices.is_empty() || (0..devices.len()).any(repeated) {
+            let expected = "at least one index, each once";
+            return Err(Error::option("devices", format!("{devices:?}"), expected));
+        }
+        let storage = options.storage;
+        storage.check(batch)?;
+        let threads = match options.threads {
+            Some(count) => Threads::new(count)?,
+            None => Threads::default(),
+        };
+        let fee = options.fee as f32;
+        let (spans, bounds) = threads.run(|| derive_spans(batch, storage, fee));
+
+        let mut shards = Vec::new();
+        // More devices than simulations: the last ones stay idle.
+        let runs = split(&spans, devices.len().min(batch.len()));
+        for (&index, run) in devices.iter().zip(runs) {
+            let gpu = Gpu::open(index, options.max_device_bytes)?;
+            let mut spans = spans[run.clone()].to_vec();
+            for (simulation, span) in spans.iter_mut().enumerate() {
+                span.simulation = simulation as u32;
+            }
+            let pack = Pack {
+                batch,
+                storage,
+                fee,
+                first: run.start,
+            };
+            shards.push(threads.run(|| Shard::new(gpu, run, spans, &pack))?);
+        }
+        Ok(Self {
+            batch,
+            fee: options.fee,
+            threads,
+            storage,
+            bounds,
+            shards,
+            groups: None,
+            sums: Vec::new(),
+            failed: None,
+        })
+    }
+
+    /// What it runs on, in words.
+    pub(super) fn device(&self) -> String {
+        let shards = self.shards.iter().map(|shard| {
+            let (gpu, streamed) = (&shard.gpu, matches!(shard.legs, Legs::Streamed { .. }));
+            let streamed = if streamed { ", batch streamed" } else { "" };
+            let Gpu {
+                index, name, image, ..
+            } = gpu;
+            format!("CUDA device {index}: {name}, kernels {image}{streamed}")
+        });
+        shards.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Memory held beyond the batch, in bytes, on the host and on the devices.
+    pub(super) fn bytes(&self) -> usize {
+        let shards = self.shards.iter().map(Shard::bytes).sum::<usize>();
+        shards + self.bounds.capacity() * size_of::<f64>() + self.sums.capacity() * size_of::<i64>()
+    }
+
+    /// See [`Evaluator::profits`](super::Evaluator::profits).
+    pub(super) fn profits(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        profits: &mut [f32],
+    ) -> Result<(), Error> {
+        check(self.batch, groups, candidates)?;
+        let mut rows = Vec::with_capacity(self.batch.len() + 1);
+        let mut next = 0;
+        for group in group_of(groups) {
+            rows.push(next);
+            next += candidates.range(group as usize).len();
+        }
+        rows.push(next);
+        if profits.len() != next {
+            return Err(wrong_length("the buffer of profits", next, profits.len()));
+        }
+        self.guard(|this| {
+            let round = this.prepare(groups, candidates, exit_rule)?;
+            for shard in &mut this.shards {
+                let rows = &rows[shard.simulations.start..=shard.simulations.end];
+                shard.start_profits(&round, rows)?;
+            }
+            for shard in &mut this.shards {
+                let row = rows[shard.simulations.start]..rows[shard.simulations.end];
+                let target = &mut profits[row];
+                let fetched = shard.profits.fetched()?;
+                target.copy_from_slice(&fetched[..target.len()]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs work on the devices. After a failure of the driver nothing is known of their state:
+    /// then nothing runs any more.
+    fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let done = work(self);
+        if done.is_err() {
+            // What was started may use buffers that the next call replaces.
+            let finished = self.shards.iter().map(|shard| shard.gpu.finish());
+            let finished = finished.fold(Ok(()), Result::and);
+            let errors = [&done, &finished];
+            let of_driver = |done: &&&Result<(), Error>| matches!(done, Err(Error::Cuda(_)));
+            if let Some(Err(error)) = errors.iter().find(of_driver) {
+                self.failed = Some(error.clone());
+            }
+        }
+        done
+    }
+
+    /// Tells the devices of the groups and the candidates.
+    fn prepare<'r>(
+        &mut self,
+        groups: &Groups,
+        candidates: &'r Candidates,
+        exit_rule: ExitRule,
+    ) -> Result<RoundOf<'r>, Error> {
+        if self
+            .groups
+            .as_ref()
+            .is_none_or(|(known, _)| known != groups)
+        {
+            self.groups = None;
+            let bits = |group| fraction_bits_of(groups.members(group), &self.bounds);
+            let bits: Vec<i32> = (0..groups.len()).map(bits).collect();
+            let scales: Vec<f64> = bits.iter().map(|&bits| power_of_two(bits)).collect();
+            let group_of = group_of(groups);
+            for shard in &mut self.shards {
+                shard.set_groups(&group_of[shard.simulations.clone()], &scales)?;
+            }
+            self.groups = Some((groups.clone(), bits));
+        }
+        let pairs = candidates.pairs();
+        let total = candidates.total(groups.len());
+        if u32::try_from(pairs.len()).is_err() {
+            let expected = "fewer than 2^32 on a GPU";
+            return Err(Error::option("candidates", pairs.len(), expected));
+        }
+        let longest = (0..groups.len()).map(|group| candidates.range(group).len());
+        let round = RoundOf {
+            candidates,
+            groups: groups.len(),
+            total,
+            longest: longest.max().unwrap_or(0),
+            single: groups.len() == groups.simulations() && self.shards.len() == 1,
+            kernel: self.storage.kernel(exit_rule),
+            fee: self.fee as f32,
+        };
+        for shard in &mut self.shards {
+            shard.set_candidates(&round)?;
+        }
+        Ok(round)
+    }
+}
+
+impl Evaluate for Cuda<'_> {
+    fn batch(&self) -> &Batch {
+        self.batch
+    }
+
+    fn fee(&self) -> f64 {
+        self.fee
+    }
+
+    fn threads(&self) -> Threads {
+        self.threads.clone()
+    }
+
+    fn means(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        means: &mut [f64],
+    ) -> Result<(), Error> {
+        check(self.batch, groups, candidates)?;
+        let total = candidates.total(groups.len());
+        if means.len() != total {
+            return Err(wrong_length("the buffer of means", total, means.len()));
+        }
+        self.guard(|this| {
+            let round = this.prepare(groups, candidates, exit_rule)?;
+            for shard in &mut this.shards {
+                shard.start_sums(&round)?;
+            }
+            this.sums.clear();
+            this.sums.resize(total, 0);
+            for shard in &mut this.shards {
+                // Integers: any number of devices, in any order, gives the same sum.
+                for (sum, &part) in this.sums.iter_mut().zip(shard.sums.fetched()?) {
+                    *sum += part;
+                }
+            }
+            let mut sums = this.sums.iter().zip(means);
+            let bits = this.groups.as_ref().map_or(&[][..], |(_, bits)| bits);
+            for (group, &bits) in bits.iter().enumerate() {
+                let members = groups.members(group).len();
+                for (&sum, value) in sums.by_ref().take(candidates.range(group).len()) {
+                    *value = mean(sum, bits, members);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What a round is about.
+struct RoundOf<'r> {
+    candidates: &'r Candidates,
+    groups: usize,
+    /// Scores of all groups.
+    total: usize,
+    /// Candidates of the longest list.
+    longest: usize,
+    /// Every group has one simulation, and one device has them all: sums need no addition.
+    single: bool,
+    kernel: &'static str,
+    fee: f32,
+}
+
+impl Shard {
+    fn new(
+        gpu: Gpu,
+        simulations: Range<usize>,
+        mut spans: Vec<Span>,
+        pack: &Pack<'_>,
+    ) -> Result<Self, Error> {
+        // Equal lengths keep the order of the batch, whose neighbours share groups. Tiny ones share
+        // a warp, which is at its best where both sides are equal.
+        spans.sort_by_key(|span| {
+            let sides = Reverse((span.longs, span.shorts));
+            match span.is_tiny() {
+                true => (true, Reverse(0), sides),
+                false => (false, Reverse(span.legs()), Reverse((0, 0))),
+            }
+        });
+        let legs: usize = spans.iter().map(Span::legs).sum();
+        let [width, terms_width] = pack.storage.widths();
+        let needed = legs * (width + terms_width) + spans.len() * size_of::<Span>();
+        // A part stays for candidates and results.
+        let free = gpu.free()?;
+        let usable = free - free / 8;
+        let most = match needed <= usable && legs <= u32::MAX as usize {
+            true => legs,
+            false => {
+                let half = usable.saturating_sub(spans.len() * size_of::<Span>()) / 2;
+                (half / (width + terms_width)).min(u32::MAX as usize)
+            }
+        };
+        let longest = spans.iter().map(Span::legs).max().unwrap_or(0);
+        if longest > most {
+            return Err(Error::DeviceMemory {
+                device: gpu.index,
+                what: "the longest simulation, twice,",
+                needed: 2 * longest * (width + terms_width),
+                free,
+            });
+        }
+        let chunks = cut(&mut spans, most);
+        let device_legs = |legs: usize| {
+            Ok::<_, Error>(DeviceLegs {
+                records: gpu.alloc("the batch", legs * width)?,
+                terms: gpu.alloc("the batch", legs * terms_width)?,
+            })
+        };
+        let host_legs = |legs: usize| {
+            Ok::<_, Error>(HostLegs {
+                records: gpu.pinned(legs * width)?,
+                terms: gpu.pinned(legs * terms_width)?,
+                legs,
+            })
+        };
+        let legs = if chunks.len() == 1 {
+            let resident = device_legs(legs)?;
+            let stage = (STAGE_BYTES / (width + terms_width)).max(longest).min(legs);
+            let mut stages = [host_legs(stage)?, host_legs(stage)?];
+            let mut first = 0;
+            // The copies of one stage go on while the other is filled.
+            for (turn, piece) in pieces(&spans, stage).into_iter().enumerate() {
+                let stage = &mut stages[turn % 2];
+                let legs = pack.fill(&spans[piece], stage)?;
+                gpu.upload(
+                    &stage.records,
+                    legs * width,
+                    &resident.records,
+                    first * width,
+                )?;
+                let at = first * terms_width;
+                gpu.upload(&stage.terms, legs * terms_width, &resident.terms, at)?;
+                first += legs;
+            }
+            Legs::Resident(resident)
+        } else {
+            let longest = chunks.iter().map(|chunk| legs_of(&spans[chunk.clone()]));
+            let longest = longest.max().unwrap_or(0);
+            let buffers = Box::new([device_legs(longest)?, device_legs(longest)?]);
+            let mut filled = Vec::with_capacity(chunks.len());
+            for chunk in chunks {
+                let mut host = host_legs(legs_of(&spans[chunk.clone()]))?;
+                pack.fill(&spans[chunk.clone()], &mut host)?;
+                filled.push((chunk, host));
+            }
+            Legs::Streamed {
+                chunks: filled,
+                buffers,
+                read: [None, None],
+            }
+        };
+        let mut host_spans = gpu.pinned(spans.len())?;
+        host_spans.write()?.copy_from_slice(&spans);
+        let device_spans = gpu.alloc("the simulations", spans.len())?;
+        gpu.upload(&host_spans, spans.len(), &device_spans, 0)?;
+        Ok(Self {
+            simulations,
+            legs,
+            widths: [width, terms_width],
+            spans,
+            device_spans,
+            group_of: None,
+            scales: None,
+            pairs: Transfer::new("the candidates"),
+            offsets: Transfer::new("the lists of candidates"),
+            rows: Transfer::new("the rows of profits"),
+            sums: Transfer::new("the sums"),
+            profits: Transfer::new("the profits"),
+            gpu,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        let streamed = match &self.legs {
+            Legs::Resident(_) => 0,
+            Legs::Streamed { chunks, .. } => chunks
+                .iter()
+                .map(|(_, host)| host.records.len() + host.terms.len())
+                .sum(),
+        };
+        let host = [
+            self.pairs.host_bytes(),
+            self.offsets.host_bytes(),
+            self.rows.host_bytes(),
+            self.sums.host_bytes(),
+            self.profits.host_bytes(),
+            self.spans.capacity() * size_of::<Span>(),
+        ];
+        self.gpu.taken() + streamed + host.iter().sum::<usize>()
+    }
+
+    fn set_groups(&mut self, group_of: &[u32], scales: &[f64]) -> Result<(), Error> {
+        self.group_of = None;
+        self.scales = None;
+        self.group_of = Some(put(&self.gpu, "the groups", group_of)?);
+        self.scales = Some(put(&self.gpu, "the groups", scales)?);
+        Ok(())
+    }
+
+    fn set_candidates(&mut self, round: &RoundOf<'_>) -> Result<(), Error> {
+        let pairs = round.candidates.pairs();
+        let values = pairs.iter().map(|&Multipliers { high, low }| [high, low]);
+        self.pairs.send(&self.gpu, pairs.len(), values)?;
+        if round.candidates.groups().is_some() {
+            let ends = (0..round.groups).map(|group| round.candidates.range(group).end as u32);
+            let offsets = [0].into_iter().chain(ends);
+            self.offsets.send(&self.gpu, round.groups + 1, offsets)?;
+        }
+        Ok(())
+    }
+
+    /// Starts scoring into the sums, and fetching them.
+    fn start_sums(&mut self, round: &RoundOf<'_>) -> Result<(), Error> {
+        self.sums.reserve(&self.gpu, round.total)?;
+        if let (false, Some((_, sums))) = (round.single, &self.sums.both) {
+            self.gpu.zero(sums, round.total)?;
+        }
+        let sums = self.sums.address(&self.gpu);
+        self.start(
+            round,
+            Round {
+                sums,
+                ..self.round(round)
+            },
+        )?;
+        self.sums.fetch(&self.gpu, round.total)
+    }
+
+    /// Starts scoring into rows of profits, and fetching them. `rows`: where the row of each
+    /// simulation of this device begins, and where the last one ends.
+    fn start_profits(&mut self, round: &RoundOf<'_>, rows: &[usize]) -> Result<(), Error> {
+        let (Some(&first), Some(&end)) = (rows.first(), rows.last()) else {
+            return Ok(());
+        };
+        let offsets = rows.iter().map(|row| (row - first) as u64);
+        self.rows.send(&self.gpu, rows.len(), offsets)?;
+        self.profits.reserve(&self.gpu, end - first)?;
+        let argument = Round {
+            profits: self.profits.address(&self.gpu),
+            rows: self.rows.address(&self.gpu),
+            ..self.round(round)
+        };
+        self.start(round, argument)?;
+        self.profits.fetch(&self.gpu, end - first)
+    }
+
+    /// The kernel's argument as far as it does not depend on the chunk or on the output.
+    fn round(&self, round: &RoundOf<'_>) -> Round {
+        let gpu = &self.gpu;
+        let listed = round.candidates.groups().is_some();
+        Round {
+            legs: 0,
+            terms: 0,
+            spans: 0,
+            group_of: self
+                .group_of
+                .as_ref()
+                .map_or(0, |buffer| gpu.address(buffer)),
+            scales: self.scales.as_ref().map_or(0, |buffer| gpu.address(buffer)),
+            pairs: self.pairs.address(gpu),
+            offsets: if listed { self.offsets.address(gpu) } else { 0 },
+            sums: 0,
+            profits: 0,
+            rows: 0,
+            count: if listed { 0 } else { round.longest as u32 },
+            slots: 0,
+            by_legs: 0,
+            packed_from: 0,
+            pack_lanes: 0,
+            single: u32::from(round.single),
+            fee: round.fee,
+        }
+    }
+
+    /// Launches the kernel over all chunks.
+    fn start(&mut self, round: &RoundOf<'_>, argument: Round) -> Result<(), Error> {
+        if round.longest == 0 {
+            return Ok(());
+        }
+        let Self {
+            gpu, legs, spans, ..
+        } = self;
+        let spans_at = gpu.address(&self.device_spans);
+        match legs {
+            Legs::Resident(resident) => launch(gpu, round, argument, spans, spans_at, resident),
+            Legs::Streamed {
+                chunks,
+                buffers,
+                read,
+            } => {
+                let [width, terms_width] = self.widths;
+                for (turn, (slots, host)) in chunks.iter().enumerate() {
+                    let buffer = &buffers[turn % 2];
+                    if let Some(mark) = &read[turn % 2] {
+                        gpu.before_copies(mark)?;
+                    }
+                    gpu.upload_beside(&host.records, host.legs * width, &buffer.records, 0)?;
+                    gpu.upload_beside(&host.terms, host.legs * terms_width, &buffer.terms, 0)?;
+                    gpu.after_copies()?;
+                    let at = spans_at + (slots.start * size_of::<Span>()) as u64;
+                    launch(gpu, round, argument, &spans[slots.clone()], at, buffer)?;
+                    read[turn % 2] = Some(gpu.mark()?);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Launches the kernel over one chunk.
+fn launch(
+    gpu: &mut Gpu,
+    round: &RoundOf<'_>,
+    argument: Round,
+    spans: &[Span],
+    spans_at: u64,
+    legs: &DeviceLegs,
+) -> Result<(), Error> {
+    let most = shape::staged_legs(gpu.limits);
+    let tiny_from = spans.partition_point(|span| !span.is_tiny());
+    let long = spans[..tiny_from].partition_point(|span| span.legs() > most);
+    let work = Work {
+        slots: spans.len(),
+        long,
+        tiny_from,
+        staged_legs: spans[long..tiny_from].first().map_or(0, Span::legs),
+        candidates: round.longest,
+    };
+    let Shape {
+        by_legs,
+        packed_from,
+        pack_lanes,
+        grid,
+        threads,
+        shared_bytes,
+    } = shape::shape(work, gpu.limits);
+    let argument = Round {
+        legs: gpu.address(&legs.records),
+        terms: gpu.address(&legs.terms),
+        spans: spans_at,
+        slots: spans.len() as u32,
+        by_legs: by_legs as u32,
+        packed_from: packed_from as u32,
+        pack_lanes: pack_lanes as u32,
+        ..argument
+    };
+    // SAFETY: the kernels of that name take a `Round`. Spans lie within the legs of their chunk
+    // (`cut`), `simulation` within `group_of` and `rows`, groups within `scales` and `offsets`,
+    // offsets within `pairs`, all made above from checked groups and candidates; sums have room
+    // for every candidate of every group, profits for every row. Copies beside the launches go to
+    // the other buffer.
+    unsafe { gpu.launch(round.kernel, grid, threads, shared_bytes, argument) }
+}
+
+/// A new buffer with these values.
+fn put<T: Pod>(gpu: &Gpu, what: &'static str, values: &[T]) -> Result<Buffer<T>, Error> {
+    let mut host = gpu.pinned(values.len())?;
+    host.write()?.copy_from_slice(values);
+    let buffer = gpu.alloc(what, values.len())?;
+    gpu.upload(&host, values.len(), &buffer, 0)?;
+    Ok(buffer)
+}
+
+/// Each simulation's legs, counted, and the bound on its profit.
+fn derive_spans(batch: &Batch, storage: Storage, fee: f32) -> (Vec<Span>, Vec<f64>) {
+    let simulations: Vec<_> = batch.simulations().collect();
+    let spans = simulations.into_par_iter().with_min_len(16);
+    spans
+        .map(|simulation| {
+            let mut span = Span::zeroed();
+            for stored in simulation.positions() {
+                let (bar, position) = storage.stored(stored);
+                span.longs += u32::from(position > 0.0);
+                span.shorts += u32::from(position < 0.0);
+                span.capped |= u32::from(position != 0.0 && bar.high >= MAX_HIGH);
+            }
+            let stored = simulation.positions().map(|stored| storage.stored(stored));
+            (span, fixed_point::bound(stored, fee))
+        })
+        .unzip()
+}
+
+/// Cuts the simulations into at most `parts` runs of about equal numbers of legs, none empty.
+fn split(spans: &[Span], parts: usize) -> Vec<Range<usize>> {
+    let cost = |span: &Span| span.legs() + 1;
+    let total: usize = spans.iter().map(cost).sum();
+    let mut runs = Vec::with_capacity(parts);
+    let (mut start, mut done) = (0, 0);
+    for (index, span) in spans.iter().enumerate() {
+        done += cost(span);
+        let left = parts - runs.len();
+        let enough = done * parts >= total * (runs.len() + 1);
+        // As many simulations must stay as there are runs to come.
+        if left > 1 && (enough || spans.len() - index - 1 == left - 1) {
+            runs.push(start..index + 1);
+            start = index + 1;
+        }
+    }
+    runs.push(start..spans.len());
+    runs
+}
+
+/// Cuts the slots into chunks of at most `most` legs and places their spans in them.
+fn cut(spans: &mut [Span], most: usize) -> Vec<Range<usize>> {
+    let chunks = pieces(spans, most);
+    for chunk in &chunks {
+        let mut first = 0;
+        for span in &mut spans[chunk.clone()] {
+            span.first = first;
+            first += span.longs + span.shorts;
+        }
+    }
+    chunks
+}
+
+/// Runs of slots of at most `most` legs; a slot with more is a run of its own.
+fn pieces(spans: &[Span], most: usize) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let (mut start, mut legs) = (0, 0);
+    for (slot, span) in spans.iter().enumerate() {
+        if slot > start && legs + span.legs() > most {
+            pieces.push(start..slot);
+            (start, legs) = (slot, 0);
+        }
+        legs += span.legs();
+    }
+    pieces.push(start..spans.len());
+    pieces
+}
+
+fn legs_of(spans: &[Span]) -> usize {
+    spans.iter().map(Span::legs).sum()
+}
+
+/// Writes legs as a device stores them.
+struct Pack<'p> {
+    batch: &'p Batch,
+    storage: Storage,
+    fee: f32,
+    /// The device's first simulation.
+    first: usize,
+}
+
+impl Pack<'_> {
+    /// Writes the legs of these slots, one slot after the other; returns how many.
+    fn fill(&self, spans: &[Span], host: &mut HostLegs) -> Result<usize, Error> {
+        let [width, terms_width] = self.storage.widths();
+        let mut records = host.records.write()?;
+        let mut terms = host.terms.write()?;
+        let mut slots = Vec::with_capacity(spans.len());
+        for span in spans {
+            let (of_slot, rest) = records.split_at_mut(span.legs() * width);
+            records = rest;
+            let (terms_of_slot, rest) = terms.split_at_mut(span.legs() * terms_width);
+            terms = rest;
+            slots.push((span, of_slot, terms_of_slot));
+        }
+        let slots = slots.into_par_iter().with_min_len(16);
+        slots.for_each(|(span, records, terms)| {
+            let simulation = self.first + span.simulation as usize;
+            let Some(simulation) = self.batch.simulation(simulation) else {
+                return;
+            };
+            if self.storage == Storage::F32 {
+                let (records, terms) = (
+                    bytemuck::cast_slice_mut(records),
+                    bytemuck::cast_slice_mut(terms),
+                );
+                self.legs(&simulation, span, records, terms);
+            } else {
+                self.bars(&simulation, span, bytemuck::cast_slice_mut(records));
+            }
+        });
+        Ok(legs_of(spans))
+    }
+
+    fn legs(
+        &self,
+        simulation: &Simulation<'_>,
+        span: &Span,
+        records: &mut [[f32; 4]],
+        terms: &mut [[f32; 2]],
+    ) {
+        let mut next = [0, span.longs as usize];
+        for (bar, position) in simulation.positions() {
+            let Some(leg) = Leg::new(&bar, position, self.fee) else {
+                continue;
+            };
+            let next = &mut next[usize::from(leg.side == Side::Short)];
+            records[*next] = [leg.high_gate, leg.low_gate, leg.high_offset, leg.low_pred];
+            terms[*next] = [leg.close_term, leg.weight];
+            *next += 1;
+        }
+    }
+
+    fn bars(&self, simulation: &Simulation<'_>, span: &Span, records: &mut [[u16; 6]]) {
+        let mut next = [0, span.longs as usize];
+        for stored in simulation.positions() {
+            let (bar, position) = self.storage.stored(stored);
+            if position == 0.0 {
+                continue;
+            }
+            let next = &mut next[usize::from(position < 0.0)];
+            let values = [
+                bar.close,
+                bar.high,
+                bar.low,
+                bar.high_pred,
+                bar.low_pred,
+                position.abs(),
+            ];
+            records[*next] = values.map(|value| self.storage.bits(value));
+            *next += 1;
+        }
+    }
+}

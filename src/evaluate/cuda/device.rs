@@ -1,0 +1,689 @@
+//! One GPU: context, memory, copies, launches. **The only file that talks to the driver.**
+//!
+//! The driver's library is loaded when the first device is opened, never before. cudarc panics
+//! where a library or one of its functions is missing, so [`Gpu::open`] looks for all of them
+//! first; after that every call returns a result.
+//!
+//! All work of a device goes through one stream, except uploads that overlap with a launch: those
+//! have a second stream, and events that keep the two in order.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytemuck::Pod;
+use cudarc::driver::result as driver;
+use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUfunction_attribute};
+use cudarc::driver::{
+    CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr,
+    DriverError, LaunchConfig, PushKernelArg,
+};
+use cudarc::nvrtc::{self, Ptx};
+
+use crate::error::{CudaError, Error};
+
+/// The kernels as one source, for NVRTC.
+const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
+
+/// The kernels as machine code of several architectures.
+#[cfg(trisect_fatbin)]
+const FATBIN: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")));
+#[cfg(not(trisect_fatbin))]
+const FATBIN: Option<&[u8]> = None;
+
+/// Functions of the driver that this file calls, cudarc's own calls included.
+const DRIVER_FUNCTIONS: [&str; 36] = [
+    "cuInit",
+    "cuDeviceGet",
+    "cuDeviceGetCount",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuCtxSynchronize",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuFuncGetAttribute",
+    "cuFuncSetAttribute",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuLaunchKernel",
+    "cuMemAllocAsync",
+    "cuMemAlloc_v2",
+    "cuMemFreeAsync",
+    "cuMemFreeHost",
+    "cuMemFree_v2",
+    "cuMemGetInfo_v2",
+    "cuMemHostAlloc",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemsetD8Async",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuModuleUnload",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+];
+
+/// Functions of NVRTC that this file calls.
+const NVRTC_FUNCTIONS: [&str; 7] = [
+    "nvrtcCreateProgram",
+    "nvrtcCompileProgram",
+    "nvrtcDestroyProgram",
+    "nvrtcGetCUBIN",
+    "nvrtcGetCUBINSize",
+    "nvrtcGetProgramLog",
+    "nvrtcGetProgramLogSize",
+];
+
+/// What launch shapes depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Streaming multiprocessors.
+    pub multiprocessors: usize,
+    /// Shared memory that a block can have at most, in bytes.
+    pub shared_bytes: usize,
+}
+
+/// A device with a context of its own user.
+#[derive(Debug)]
+pub(super) struct Gpu {
+    pub index: usize,
+    pub name: String,
+    pub limits: Limits,
+    /// Where the kernels come from, in words.
+    pub image: &'static str,
+    /// Most bytes to take; `None`: what is free.
+    allowance: Option<usize>,
+    taken: Arc<AtomicUsize>,
+    module: Arc<CudaModule>,
+    functions: HashMap<&'static str, CudaFunction>,
+    compute: Arc<CudaStream>,
+    copies: Arc<CudaStream>,
+    context: Arc<CudaContext>,
+}
+
+/// Memory of a device.
+#[derive(Debug)]
+pub(super) struct Buffer<T> {
+    slice: CudaSlice<u8>,
+    bytes: usize,
+    taken: Arc<AtomicUsize>,
+    copies: Arc<CudaStream>,
+    of: PhantomData<T>,
+}
+
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        // The memory goes back in the order of the launches; copies beside them come first.
+        // What fails here fails again at the next call, where it can be told.
+        let _ = self.copies.synchronize();
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Memory of the host that the driver can copy from and to without a detour.
+#[derive(Debug)]
+pub(super) struct Pinned<T> {
+    start: *mut T,
+    len: usize,
+    /// Behind the last copy from or to it.
+    copied: CudaEvent,
+    of: PhantomData<T>,
+}
+
+// SAFETY: the memory is owned by this value alone, like that of a Vec, and the driver can be
+// called from any thread.
+unsafe impl<T: Send> Send for Pinned<T> {}
+// SAFETY: as for a Vec, shared access only reads.
+unsafe impl<T: Sync> Sync for Pinned<T> {}
+
+impl<T> Pinned<T> {
+    /// Elements it has room for.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn wait(&self) -> Result<(), Error> {
+        let device = self.copied.context().ordinal();
+        let waited = self.copied.synchronize();
+        waited.map_err(|error| cuda_error(device, "waiting for a copy", error))
+    }
+}
+
+impl<T: Pod> Pinned<T> {
+    /// The elements, once all copies to them are done.
+    pub fn read(&self) -> Result<&[T], Error> {
+        self.wait()?;
+        // SAFETY: `start` is aligned for `T` (the driver aligns to pages), and `len` elements
+        // were allocated and zeroed by `Gpu::pinned`; `T: Pod` holds any bits that a copy from
+        // the device leaves. No copy is under way: they were waited for, and a new one from the
+        // device needs `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(self.start, self.len) })
+    }
+
+    /// The elements, once all copies to and from them are done.
+    pub fn write(&mut self) -> Result<&mut [T], Error> {
+        self.wait()?;
+        // SAFETY: as above; `&mut self` makes the access exclusive.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.start, self.len) })
+    }
+}
+
+impl<T> Drop for Pinned<T> {
+    fn drop(&mut self) {
+        // Waits, and selects the device. What fails here fails again at the next call, where it
+        // can be told.
+        let _ = self.copied.synchronize();
+        // SAFETY: `start` came from `malloc_host` and is freed once, here; no copy is under way.
+        let _ = unsafe { driver::free_host(self.start.cast()) };
+    }
+}
+
+/// The one argument of a kernel: plain data, passed by value.
+///
+/// # Safety
+/// The type is `repr(C)`, and laid out as the kernel's parameter.
+pub(super) unsafe trait Argument: Copy {}
+
+struct ByValue<A>(A);
+
+// SAFETY: `A: Argument` is what the kernel expects, by that trait's contract.
+unsafe impl<A: Argument> DeviceRepr for ByValue<A> {}
+
+impl Gpu {
+    /// Opens a device and loads the kernels.
+    ///
+    /// `allowance`: most bytes to take on it.
+    pub fn open(index: usize, allowance: Option<usize>) -> Result<Self, Error> {
+        find_driver()?;
+        let failed = |doing| move |error| cuda_error(index, doing, error);
+        let count = CudaContext::device_count().map_err(failed("asking for devices"))?;
+        if index >= usize::try_from(count).unwrap_or(0) {
+            return Err(Error::Unavailable {
+                what: "a CUDA device",
+                why: format!("device {index} of {count} was asked for"),
+                remedy: "use another index, or Device::Auto or Device::Cpu: the same bits",
+            });
+        }
+        let context = CudaContext::new(index).map_err(failed("opening the device"))?;
+        // SAFETY: this file orders its streams itself, with events, and waits for all work before
+        // a buffer is freed.
+        unsafe { context.disable_event_tracking() };
+        let attribute = |attribute| {
+            let value = context.attribute(attribute);
+            value.map_err(failed("reading a device attribute"))
+        };
+        let capability = (
+            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        );
+        let size = |value: i32| usize::try_from(value).unwrap_or(0);
+        let limits = Limits {
+            multiprocessors: size(attribute(
+                Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+            )?)
+            .max(1),
+            shared_bytes: size(attribute(
+                Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            )?),
+        };
+        let (module, image) = load(&context, index, capability)?;
+        Ok(Self {
+            index,
+            name: context.name().map_err(failed("asking for its name"))?,
+            limits,
+            image,
+            allowance,
+            taken: Arc::default(),
+            functions: HashMap::new(),
+            module,
+            compute: context.new_stream().map_err(failed("creating a stream"))?,
+            copies: context.new_stream().map_err(failed("creating a stream"))?,
+            context,
+        })
+    }
+
+    fn error(&self, doing: &'static str) -> impl Fn(DriverError) -> Error + use<> {
+        let index = self.index;
+        move |error| cuda_error(index, doing, error)
+    }
+
+    /// Bytes taken on the device.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may still be taken.
+    pub fn free(&self) -> Result<usize, Error> {
+        let free = self.context.mem_get_info();
+        let (free, _) = free.map_err(self.error("asking for free memory"))?;
+        Ok(match self.allowance {
+            Some(allowance) => free.min(allowance.saturating_sub(self.taken())),
+            // The driver needs some for itself, and for launches.
+            None => free - free / 10,
+        })
+    }
+
+    /// Memory for `len` elements; its content is undefined until it is written.
+    pub fn alloc<T>(&self, what: &'static str, len: usize) -> Result<Buffer<T>, Error> {
+        // No allocation is empty: a null address would hide mistakes.
+        let bytes = len.saturating_mul(size_of::<T>()).max(16);
+        let left = |allowance: usize| allowance.saturating_sub(self.taken());
+        let refused = |free| Error::DeviceMemory {
+            device: self.index,
+            what,
+            needed: bytes,
+            free,
+        };
+        if let Some(left) = self.allowance.map(left).filter(|&left| left < bytes) {
+            return Err(refused(left));
+        }
+        // SAFETY: uploads, zeroing and kernels write the memory before anything reads it.
+        match unsafe { self.compute.alloc::<u8>(bytes) } {
+            Ok(slice) => {
+                self.taken.fetch_add(bytes, Ordering::Relaxed);
+                let buffer = Buffer {
+                    slice,
+                    bytes,
+                    taken: Arc::clone(&self.taken),
+                    copies: Arc::clone(&self.copies),
+                    of: PhantomData,
+                };
+                // The other stream may be the first to use it.
+                self.order(&self.compute, &self.copies)?;
+                Ok(buffer)
+            }
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => Err(refused(self.free()?)),
+            Err(error) => Err(self.error("allocating memory")(error)),
+        }
+    }
+
+    /// Zeroed host memory for `len` elements.
+    pub fn pinned<T: Pod>(&self, len: usize) -> Result<Pinned<T>, Error> {
+        let bytes = len.saturating_mul(size_of::<T>()).max(16);
+        let doing = "allocating pinned host memory";
+        let copied = self.context.new_event(None);
+        let copied = copied.map_err(self.error("creating an event"))?;
+        // SAFETY: no flags: ordinary cached memory, owned by the value made of it below.
+        let start = unsafe { driver::malloc_host(bytes, 0) };
+        let start = match start {
+            Ok(start) => start.cast::<u8>(),
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                return Err(Error::Memory {
+                    what: "pinned host memory for a GPU",
+                    needed: bytes,
+                    limit: None,
+                });
+            }
+            Err(error) => return Err(self.error(doing)(error)),
+        };
+        // SAFETY: `bytes` bytes were allocated at `start`; all-zero bits are a value of any Pod.
+        unsafe { start.write_bytes(0, bytes) };
+        Ok(Pinned {
+            start: start.cast(),
+            len,
+            copied,
+            of: PhantomData,
+        })
+    }
+
+    /// Starts copying the first `len` elements of `source` to element `at` of `buffer`, in the
+    /// order of the launches.
+    pub fn upload<T: Pod>(
+        &self,
+        source: &Pinned<T>,
+        len: usize,
+        buffer: &Buffer<T>,
+        at: usize,
+    ) -> Result<(), Error> {
+        self.upload_on(&self.compute, source, len, buffer, at)
+    }
+
+    /// The same beside the launches: see [`Gpu::after_copies`] and [`Gpu::before_copies`].
+    pub fn upload_beside<T: Pod>(
+        &self,
+        source: &Pinned<T>,
+        len: usize,
+        buffer: &Buffer<T>,
+        at: usize,
+    ) -> Result<(), Error> {
+        self.upload_on(&self.copies, source, len, buffer, at)
+    }
+
+    fn upload_on<T: Pod>(
+        &self,
+        stream: &CudaStream,
+        source: &Pinned<T>,
+        len: usize,
+        buffer: &Buffer<T>,
+        at: usize,
+    ) -> Result<(), Error> {
+        let size = size_of::<T>();
+        let target = self.range(buffer, (at * size, len * size))?;
+        let failed = self.error("copying to the device");
+        if len > source.len {
+            return Err(beyond(source.len * size, len * size));
+        }
+        // An earlier copy may be under way on the other stream; the event is to cover both.
+        stream.wait(&source.copied).map_err(&failed)?;
+        // SAFETY: both ranges lie within their buffers, as checked. Until the copy is done, which
+        // `copied` tells, the source is neither freed nor handed out for writing.
+        unsafe {
+            let source = std::slice::from_raw_parts(source.start, len);
+            driver::memcpy_htod_async(target, source, stream.cu_stream())
+        }
+        .map_err(&failed)?;
+        source.copied.record(stream).map_err(&failed)
+    }
+
+    /// Starts copying the first `len` elements of `buffer` to those of `target`, after the
+    /// launches so far.
+    pub fn download<T: Pod>(
+        &self,
+        buffer: &Buffer<T>,
+        len: usize,
+        target: &mut Pinned<T>,
+    ) -> Result<(), Error> {
+        let size = size_of::<T>();
+        let source = self.range(buffer, (0, len * size))?;
+        let failed = self.error("copying from the device");
+        if len > target.len {
+            return Err(beyond(target.len * size, len * size));
+        }
+        let stream = &self.compute;
+        stream.wait(&target.copied).map_err(&failed)?;
+        // SAFETY: both ranges lie within their buffers, as checked. Until the copy is done, which
+        // `copied` tells, the target is neither freed nor handed out.
+        unsafe {
+            let target = std::slice::from_raw_parts_mut(target.start, len);
+            driver::memcpy_dtoh_async(target, source, stream.cu_stream())
+        }
+        .map_err(&failed)?;
+        target.copied.record(stream).map_err(&failed)
+    }
+
+    /// Sets the first `len` elements to zero bits, in the order of the launches.
+    pub fn zero<T: Pod>(&self, buffer: &Buffer<T>, len: usize) -> Result<(), Error> {
+        let bytes = len * size_of::<T>();
+        let target = self.range(buffer, (0, bytes))?;
+        let failed = self.error("zeroing memory");
+        self.context.bind_to_thread().map_err(&failed)?;
+        // SAFETY: the range lies within the buffer.
+        let zeroed = unsafe { driver::memset_d8_async(target, 0, bytes, self.compute.cu_stream()) };
+        zeroed.map_err(failed)
+    }
+
+    /// Address of a range of bytes of a buffer.
+    fn range<T>(&self, buffer: &Buffer<T>, (at, bytes): (usize, usize)) -> Result<u64, Error> {
+        match at.checked_add(bytes) {
+            Some(end) if end <= buffer.bytes => Ok(self.address(buffer) + at as u64),
+            end => Err(beyond(buffer.bytes, end.unwrap_or(usize::MAX))),
+        }
+    }
+
+    /// Where a buffer starts, for a kernel's argument.
+    pub fn address<T>(&self, buffer: &Buffer<T>) -> u64 {
+        use cudarc::driver::DevicePtr;
+        buffer.slice.device_ptr(&self.compute).0
+    }
+
+    /// Launches a kernel.
+    ///
+    /// # Safety
+    /// * The kernel takes one argument of type `A`.
+    /// * Every address in `argument` is that of a live buffer of this device, large enough for
+    ///   what the kernel does with it, and no copy beside the launches touches it.
+    pub unsafe fn launch<A: Argument>(
+        &mut self,
+        kernel: &'static str,
+        grid: (u32, u32),
+        threads: u32,
+        shared_bytes: u32,
+        argument: A,
+    ) -> Result<(), Error> {
+        let doing = "launching a kernel";
+        if !self.functions.contains_key(kernel) {
+            let function = self
+                .module
+                .load_function(kernel)
+                .map_err(self.error("finding a kernel"))?;
+            let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let most = i32::try_from(self.limits.shared_bytes).unwrap_or(i32::MAX);
+            function
+                .set_attribute(attribute, most)
+                .map_err(self.error("raising the shared memory of a kernel"))?;
+            self.functions.insert(kernel, function);
+        }
+        let shape = LaunchConfig {
+            grid_dim: (grid.0, grid.1, 1),
+            block_dim: (threads, 1, 1),
+            shared_mem_bytes: shared_bytes,
+        };
+        let argument = ByValue(argument);
+        let mut launch = self.compute.launch_builder(&self.functions[kernel]);
+        launch.arg(&argument);
+        // SAFETY: by the contract of this function.
+        unsafe { launch.launch(shape) }.map_err(self.error(doing))?;
+        Ok(())
+    }
+
+    /// Makes the launches that follow wait for the copies beside them so far.
+    pub fn after_copies(&self) -> Result<(), Error> {
+        self.order(&self.copies, &self.compute)
+    }
+
+    /// A point behind the launches so far.
+    pub fn mark(&self) -> Result<CudaEvent, Error> {
+        let mark = self.compute.record_event(None);
+        mark.map_err(self.error("recording an event"))
+    }
+
+    /// Makes the copies beside the launches that follow wait for a point.
+    pub fn before_copies(&self, mark: &CudaEvent) -> Result<(), Error> {
+        let waited = self.copies.wait(mark);
+        waited.map_err(self.error("waiting for an event"))
+    }
+
+    fn order(&self, first: &CudaStream, then: &CudaStream) -> Result<(), Error> {
+        let ordered = then.join(first);
+        ordered.map_err(self.error("ordering streams"))
+    }
+
+    /// Waits for everything that was started.
+    pub fn finish(&self) -> Result<(), Error> {
+        let failed = self.error("waiting for the device");
+        self.copies.synchronize().map_err(&failed)?;
+        self.compute.synchronize().map_err(&failed)
+    }
+}
+
+/// A copy beyond the end of a buffer: refused here, before the driver would do worse.
+fn beyond(expected: usize, got: usize) -> Error {
+    Error::Length {
+        what: "a copy to or from a device",
+        expected,
+        got,
+        remedy: "this is a defect of the library; please report it",
+    }
+}
+
+/// Whether the driver's library is there with all functions that will be called.
+fn find_driver() -> Result<(), Error> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let missing = MISSING.get_or_init(|| {
+        // SAFETY: loads the system's driver library, whose initialisers are NVIDIA's to vouch for.
+        if !unsafe { sys::is_culib_present() } {
+            return Some(format!(
+                "no driver library; looked for {} where the system's loader looks",
+                candidates("cuda")
+            ));
+        }
+        // SAFETY: the library is present, so this does not panic; looking a symbol up does not
+        // call it.
+        let lacks =
+            |name: &&str| unsafe { sys::culib().get::<*const ()>(name.as_bytes()).is_err() };
+        let lacking: Vec<&str> = DRIVER_FUNCTIONS.into_iter().filter(lacks).collect();
+        (!lacking.is_empty()).then(|| format!("the driver library lacks {}", lacking.join(", ")))
+    });
+    match missing {
+        None => Ok(()),
+        Some(why) => Err(Error::Unavailable {
+            what: "a CUDA device",
+            why: why.clone(),
+            remedy: "install an NVIDIA driver, or use Device::Auto or Device::Cpu: the same bits",
+        }),
+    }
+}
+
+/// File names under which a library is looked for, in words.
+fn candidates(library: &str) -> String {
+    cudarc::get_lib_name_candidates(library).join(", ")
+}
+
+fn cuda_error(device: usize, doing: &'static str, error: DriverError) -> Error {
+    let text = |text: Result<&CStr, DriverError>| match text {
+        Ok(text) => text.to_string_lossy().into_owned(),
+        Err(_) => "unknown".to_owned(),
+    };
+    Error::Cuda(CudaError {
+        device,
+        code: error.0 as u32,
+        name: text(error.error_name()),
+        text: text(error.error_string()),
+        doing,
+    })
+}
+
+/// The kernels for a device: from the fatbin, or from NVRTC where the build had no nvcc or one
+/// that did not know the device.
+fn load(
+    context: &Arc<CudaContext>,
+    index: usize,
+    capability: (i32, i32),
+) -> Result<(Arc<CudaModule>, &'static str), Error> {
+    let doing = "loading the kernels";
+    if let Some(fatbin) = FATBIN {
+        match context.load_module(Ptx::from_binary(fatbin.to_vec())) {
+            Ok(module) => return Ok((module, "compiled by nvcc")),
+            // No code for this device, or portable code that is too new for its driver.
+            Err(DriverError(
+                sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
+                | sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+                | sys::CUresult::CUDA_ERROR_INVALID_PTX,
+            )) => {}
+            Err(error) => return Err(cuda_error(index, doing, error)),
+        }
+    }
+    let cubin = compile(index, capability)?;
+    let module = context
+        .load_module(Ptx::from_binary(cubin.to_vec()))
+        .map_err(|error| cuda_error(index, doing, error))?;
+    Ok((module, "compiled by NVRTC"))
+}
+
+/// Machine code for a compute capability, from NVRTC; once per process.
+fn compile(index: usize, (major, minor): (i32, i32)) -> Result<Arc<[u8]>, Error> {
+    type Cubins = HashMap<(i32, i32), Arc<[u8]>>;
+    static CUBINS: OnceLock<Mutex<Cubins>> = OnceLock::new();
+    let cubins = CUBINS.get_or_init(Mutex::default);
+    // A panic elsewhere leaves a map without the entry at worst.
+    let mut cubins = cubins.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cubin) = cubins.get(&(major, minor)) {
+        return Ok(Arc::clone(cubin));
+    }
+    find_nvrtc((major, minor))?;
+
+    let failed = |doing: &'static str, error: nvrtc::result::NvrtcError, log: String| {
+        Error::Cuda(CudaError {
+            device: index,
+            code: error.0 as u32,
+            name: format!("{:?}", error.0),
+            text: log,
+            doing,
+        })
+    };
+    let source = CString::new(SOURCE).map_err(|_| Error::Unavailable {
+        what: "the CUDA kernels",
+        why: "their source has a zero byte".to_owned(),
+        remedy: "this is a defect of the build; please report it",
+    })?;
+    let program = nvrtc::result::create_program(&source, Some(c"kernels.cu"))
+        .map_err(|error| failed("creating a program for NVRTC", error, String::new()))?;
+    let options = [
+        format!("--gpu-architecture=sm_{major}{minor}"),
+        "--std=c++17".to_owned(),
+        "--fmad=false".to_owned(),
+    ];
+    // SAFETY: `program` was created above and is destroyed below, once.
+    let compiled = unsafe { nvrtc::result::compile_program(program, &options) };
+    let cubin = match compiled {
+        Ok(()) => {
+            let mut size = 0;
+            // SAFETY: the program is alive; `size` is a place to write to.
+            let sized = unsafe { nvrtc::sys::nvrtcGetCUBINSize(program, &mut size) }.result();
+            sized.and_then(|()| {
+                let mut cubin = vec![0_u8; size];
+                // SAFETY: the program is alive, and the buffer has the size it asked for.
+                let got = unsafe { nvrtc::sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast()) };
+                got.result().map(|()| cubin)
+            })
+        }
+        Err(error) => Err(error),
+    };
+    let cubin = cubin.map_err(|error| {
+        // SAFETY: the program is alive.
+        let log = unsafe { nvrtc::result::get_program_log(program) }.unwrap_or_default();
+        let log: Vec<u8> = log.into_iter().map(|byte| byte as u8).collect();
+        let log = String::from_utf8_lossy(&log);
+        let log = log.trim_end_matches('\0').trim().to_owned();
+        failed("compiling the kernels with NVRTC", error, log)
+    });
+    // SAFETY: created above, destroyed here only.
+    let _ = unsafe { nvrtc::result::destroy_program(program) };
+    let cubin: Arc<[u8]> = cubin?.into();
+    cubins.insert((major, minor), Arc::clone(&cubin));
+    Ok(cubin)
+}
+
+fn find_nvrtc((major, minor): (i32, i32)) -> Result<(), Error> {
+    let unavailable = |why: String| {
+        let built = match FATBIN {
+            Some(_) => format!("this build has no code for compute capability {major}.{minor}"),
+            None => "this build found no nvcc in $NVCC, $CUDA_HOME/bin, $CUDA_PATH/bin, PATH, \
+                     $VIRTUAL_ENV, /usr/local/cuda/bin or /opt/cuda/bin"
+                .to_owned(),
+        };
+        Error::Unavailable {
+            what: "code of the CUDA kernels",
+            why: format!("{built}; and to compile them now, {why}"),
+            remedy: "install the CUDA toolkit or its NVRTC library, or build with nvcc",
+        }
+    };
+    // SAFETY: loads NVIDIA's compiler library.
+    if !unsafe { nvrtc::sys::is_culib_present() } {
+        return Err(unavailable(format!(
+            "there is no NVRTC; looked for {} where the system's loader looks",
+            candidates("nvrtc")
+        )));
+    }
+    // SAFETY: the library is present; looking a symbol up does not call it.
+    let lacks = |name: &&str| unsafe {
+        nvrtc::sys::culib()
+            .get::<*const ()>(name.as_bytes())
+            .is_err()
+    };
+    let lacking: Vec<&str> = NVRTC_FUNCTIONS.into_iter().filter(lacks).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(unavailable(format!("NVRTC lacks {}", lacking.join(", "))))
+}

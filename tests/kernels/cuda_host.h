@@ -1,0 +1,665 @@
+// Runs CUDA kernels on a CPU, from the same source that nvcc compiles.
+//
+// A kernel file that is compiled as plain C++ includes this header and finds the part of CUDA that
+// the kernels of this project use: built-in variables, barriers, warp collectives, atomics,
+// dynamic shared memory, conversions. `cuda_host::launch(grid, block, shared_bytes, body)` runs
+// `body()` once per CUDA thread, as a kernel launch would, and returns when all are done.
+//
+// Two back ends:
+//
+// * Fibers (default; C++17): all CUDA threads of a block take turns in one OS thread, blocks run one
+//   after another. A thread runs until it waits or ends. `cuda_host::schedule` says who is next:
+//   the lowest index, the highest, or a seeded random one. A missing barrier shows as a wrong
+//   result under one of these, for the data it guards is not there yet or gone already.
+// * Threads (`-DCUDA_HOST_THREADS`, and always under AddressSanitizer and ThreadSanitizer, which do
+//   not follow a change of stacks; C++20): one OS thread per CUDA thread, two blocks at a time. Barriers
+//   order only those who take part, so ThreadSanitizer sees a missing one, and a plain store where
+//   blocks need an atomic.
+//
+// What is checked, and ends the process with a message on stderr:
+//
+// * a barrier or a collective that some of its threads never reach, because they wait elsewhere
+//   or have ended (fibers: at once; threads: when no thread has moved for `PATIENCE`)
+// * threads of one warp in different collectives, or with different masks
+// * stores behind the dynamic shared memory of a block
+//
+// Stricter than the hardware: a thread that has ended counts as missing, and so does a lane that
+// the block does not have. Shared memory is dynamic only, and full of garbage when a block starts:
+// NaN, large positive or large negative numbers, in turn.
+//
+// One launch at a time; others wait for it.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CUDA_HOST_THREADS
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CUDA_HOST_THREADS
+#endif
+#endif
+
+#ifdef CUDA_HOST_THREADS
+#include <barrier>
+#include <thread>
+#else
+#include <ucontext.h>
+#endif
+
+// --- language ---
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct dim3 {
+    unsigned x = 1;
+    unsigned y = 1;
+    unsigned z = 1;
+};
+
+struct float2 {
+    float x, y;
+};
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+
+struct uint2 {
+    unsigned x, y;
+};
+
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+
+// --- launching ---
+
+namespace cuda_host {
+
+constexpr unsigned WARP = 32;
+constexpr unsigned FULL_WARP = 0xffffffffu;
+
+/// Bytes behind the shared memory that no kernel may change.
+constexpr std::size_t GUARD_BYTES = 256;
+constexpr unsigned char GUARD = 0x5a;
+
+/// Which thread of a block runs next. Fibers only.
+enum class Schedule { forward, reverse, random };
+
+inline Schedule schedule = Schedule::forward;
+inline std::uint64_t seed = 1;
+
+[[noreturn]] inline void fail(const char* what) {
+    std::fprintf(stderr, "cuda_host: %s\n", what);
+    std::fflush(stderr);
+    std::abort();
+}
+
+/// The dynamic shared memory of one block.
+class Shared {
+public:
+    explicit Shared(std::size_t bytes)
+        : bytes_(bytes),
+          memory_(static_cast<unsigned char*>(std::aligned_alloc(ALIGNMENT, allocated()))) {}
+    ~Shared() { std::free(memory_); }
+    Shared(const Shared&) = delete;
+    Shared& operator=(const Shared&) = delete;
+
+    /// Garbage, different from block to block: NaN, 1.3e7, -1.3e7 as f32.
+    void poison(unsigned block) {
+        constexpr unsigned char PATTERNS[] = {0xff, 0x4b, 0xcb};
+        std::memset(memory_, PATTERNS[block % 3], bytes_);
+        std::memset(memory_ + bytes_, GUARD, allocated() - bytes_);
+    }
+
+    void check() const {
+        const unsigned char* end = memory_ + allocated();
+        if (std::any_of(static_cast<const unsigned char*>(memory_) + bytes_, end,
+                        [](unsigned char byte) { return byte != GUARD; })) {
+            fail("a store behind the shared memory of the block");
+        }
+    }
+
+    void* data() const { return memory_; }
+
+private:
+    static constexpr std::size_t ALIGNMENT = 16;
+
+    std::size_t allocated() const {
+        return (bytes_ + GUARD_BYTES + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+
+    std::size_t bytes_;
+    unsigned char* memory_;
+};
+
+/// What a warp does together.
+enum class Collective { barrier, exchange, ballot };
+
+inline dim3 at(unsigned index, dim3 extent) {
+    return {index % extent.x, index / extent.x % extent.y, index / (extent.x * extent.y)};
+}
+
+inline unsigned volume(dim3 extent) { return extent.x * extent.y * extent.z; }
+
+inline std::mutex& launching() {
+    static std::mutex mutex;
+    return mutex;
+}
+
+inline dim3 grid_extent;
+inline dim3 block_extent;
+
+#ifndef CUDA_HOST_THREADS
+
+constexpr std::size_t STACK_BYTES = 128 * 1024;
+
+enum class State { runnable, at_block_barrier, in_collective, ended };
+
+struct Fiber {
+    ucontext_t context;
+    std::unique_ptr<unsigned char[]> stack;
+    dim3 index;
+    State state;
+    // The collective it waits in: what it gives, whose value it wants, what it got.
+    Collective collective;
+    unsigned mask;
+    unsigned source;
+    std::uint64_t value;
+    std::uint64_t result;
+};
+
+/// All there is about the running block.
+struct Block {
+    std::vector<Fiber> fibers;
+    /// One bit per fiber that can go on.
+    std::vector<std::uint64_t> runnable;
+    ucontext_t scheduler;
+    std::function<void()> body;
+    dim3 index;
+    void* shared;
+    unsigned current;
+    unsigned waiting;
+    unsigned ended;
+    std::uint64_t random;
+};
+
+inline Block block;
+
+inline Fiber& self() { return block.fibers[block.current]; }
+
+inline unsigned rank() { return block.current; }
+
+inline void back_to_scheduler() { swapcontext(&self().context, &block.scheduler); }
+
+/// A fiber serves block after block, so that its context is made once per launch.
+inline void fiber_main() {
+    for (;;) {
+        block.body();
+        self().state = State::ended;
+        back_to_scheduler();
+    }
+}
+
+inline void set_runnable(unsigned fiber) {
+    block.fibers[fiber].state = State::runnable;
+    block.runnable[fiber / 64] |= std::uint64_t{1} << (fiber % 64);
+}
+
+inline std::uint64_t next_random() {
+    block.random ^= block.random << 13;
+    block.random ^= block.random >> 7;
+    block.random ^= block.random << 17;
+    return block.random;
+}
+
+/// The next fiber to run, or the number of fibers when none can.
+inline unsigned pick() {
+    const unsigned words = static_cast<unsigned>(block.runnable.size());
+    const unsigned none = static_cast<unsigned>(block.fibers.size());
+    if (schedule == Schedule::reverse) {
+        for (unsigned word = words; word-- > 0;) {
+            if (block.runnable[word] != 0) {
+                return word * 64 + 63 - __builtin_clzll(block.runnable[word]);
+            }
+        }
+        return none;
+    }
+    const unsigned start =
+        schedule == Schedule::random ? static_cast<unsigned>(next_random() >> 33) % none : 0;
+    const std::uint64_t from_start = ~std::uint64_t{0} << (start % 64);
+    // The first word once more at the end, for the bits before the start.
+    for (unsigned step = 0; step <= words; ++step) {
+        const unsigned word = (start / 64 + step) % words;
+        const std::uint64_t bits = block.runnable[word] & (step == 0 ? from_start : ~std::uint64_t{0});
+        if (bits != 0) {
+            return word * 64 + __builtin_ctzll(bits);
+        }
+    }
+    return none;
+}
+
+inline void finish_block_barrier() {
+    const unsigned all = static_cast<unsigned>(block.fibers.size());
+    if (block.waiting < all) {
+        return;
+    }
+    block.waiting = 0;
+    for (unsigned fiber = 0; fiber < all; ++fiber) {
+        set_runnable(fiber);
+    }
+}
+
+/// Lets the threads of the collective that `fiber` waits in go on, when all of them are there.
+inline void finish_collective(unsigned fiber) {
+    const Fiber& first = block.fibers[fiber];
+    const unsigned warp = fiber / WARP * WARP;
+    unsigned votes = 0;
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        if ((first.mask >> lane & 1) == 0) {
+            continue;
+        }
+        if (warp + lane >= block.fibers.size()) {
+            fail("a collective names a lane that the block does not have");
+        }
+        const Fiber& other = block.fibers[warp + lane];
+        if (other.state == State::ended) {
+            fail("a collective names a thread that has ended");
+        }
+        if (other.state != State::in_collective) {
+            return;
+        }
+        if (other.collective != first.collective || other.mask != first.mask) {
+            fail("threads of one warp wait in different collectives");
+        }
+        votes |= static_cast<unsigned>(other.value != 0) << lane;
+    }
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        if ((first.mask >> lane & 1) == 0) {
+            continue;
+        }
+        Fiber& other = block.fibers[warp + lane];
+        if (first.collective == Collective::ballot) {
+            other.result = votes;
+        } else if (first.collective == Collective::exchange) {
+            if ((first.mask >> other.source & 1) == 0) {
+                fail("a shuffle reads a lane outside its mask");
+            }
+            other.result = block.fibers[warp + other.source].value;
+        }
+    }
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        if ((block.fibers[fiber].mask >> lane & 1) != 0) {
+            set_runnable(warp + lane);
+        }
+    }
+}
+
+inline void run_block() {
+    const unsigned all = static_cast<unsigned>(block.fibers.size());
+    block.waiting = 0;
+    block.ended = 0;
+    for (unsigned fiber = 0; fiber < all; ++fiber) {
+        set_runnable(fiber);
+    }
+    while (block.ended < all) {
+        const unsigned next = pick();
+        if (next == all) {
+            fail("deadlock: some threads of the block wait, the others wait elsewhere or ended");
+        }
+        block.current = next;
+        block.runnable[next / 64] &= ~(std::uint64_t{1} << (next % 64));
+        swapcontext(&block.scheduler, &block.fibers[next].context);
+        switch (block.fibers[next].state) {
+            case State::at_block_barrier:
+                ++block.waiting;
+                finish_block_barrier();
+                break;
+            case State::in_collective:
+                finish_collective(next);
+                break;
+            default:
+                ++block.ended;
+        }
+    }
+}
+
+inline void block_barrier() {
+    self().state = State::at_block_barrier;
+    back_to_scheduler();
+}
+
+/// One collective of the threads in `mask`: `value` is what this thread gives, the result what it
+/// gets (the value of lane `source`, or the votes).
+inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t value,
+                                unsigned source) {
+    Fiber& fiber = self();
+    if ((mask >> (block.current % WARP) & 1) == 0) {
+        fail("a thread is not in the mask of its collective");
+    }
+    fiber.state = State::in_collective;
+    fiber.collective = kind;
+    fiber.mask = mask;
+    fiber.source = source;
+    fiber.value = value;
+    back_to_scheduler();
+    return fiber.result;
+}
+
+template <class Body>
+void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+    const std::lock_guard lock(launching());
+    const unsigned threads = volume(extent);
+    grid_extent = grid;
+    block_extent = extent;
+    block.random = seed * 0x9e3779b97f4a7c15u + 1;
+    block.body = std::ref(body);
+    block.fibers.resize(threads);
+    block.runnable.assign((threads + 63) / 64, 0);
+    for (unsigned thread = 0; thread < threads; ++thread) {
+        Fiber& fiber = block.fibers[thread];
+        fiber.index = at(thread, extent);
+        if (fiber.stack == nullptr) {
+            fiber.stack.reset(new unsigned char[STACK_BYTES]);
+        }
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_size = STACK_BYTES;
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, fiber_main, 0);
+    }
+    Shared shared(shared_bytes);
+    block.shared = shared.data();
+    for (unsigned index = 0; index < volume(grid); ++index) {
+        block.index = at(index, grid);
+        shared.poison(index);
+        run_block();
+        shared.check();
+    }
+}
+
+inline dim3 thread_index() { return self().index; }
+inline dim3 block_index() { return block.index; }
+inline void* shared_memory() { return block.shared; }
+
+#else  // CUDA_HOST_THREADS
+
+/// Blocks in flight at the same time.
+constexpr unsigned TEAMS = 2;
+
+/// Without a finished block for so long, some threads wait for others that never come.
+constexpr std::chrono::seconds PATIENCE{120};
+
+/// The threads that run one block, and then the next.
+struct Team {
+    Team(unsigned threads, std::size_t shared_bytes)
+        : between_blocks(threads), barrier(threads), shared(shared_bytes), values(threads) {
+        for (unsigned first = 0; first < threads; first += WARP) {
+            warps.push_back(std::make_unique<std::barrier<>>(std::min(WARP, threads - first)));
+        }
+    }
+
+    // Not the one of __syncthreads: a thread that ended must not stand in for one that waits.
+    std::barrier<> between_blocks;
+    std::barrier<> barrier;
+    std::vector<std::unique_ptr<std::barrier<>>> warps;
+    Shared shared;
+    /// What each thread gives to a collective.
+    std::vector<std::uint64_t> values;
+};
+
+struct Self {
+    Team* team;
+    unsigned rank;
+    dim3 thread;
+    dim3 block;
+};
+
+inline thread_local Self self;
+
+inline unsigned rank() { return self.rank; }
+
+inline void block_barrier() { self.team->barrier.arrive_and_wait(); }
+
+inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t value,
+                                unsigned source) {
+    if (mask != FULL_WARP) {
+        fail("collectives of a part of a warp need the back end of fibers");
+    }
+    std::barrier<>& warp = *self.team->warps[self.rank / WARP];
+    if (kind == Collective::barrier) {
+        warp.arrive_and_wait();
+        return 0;
+    }
+    std::uint64_t* values = &self.team->values[self.rank / WARP * WARP];
+    values[self.rank % WARP] = value;
+    warp.arrive_and_wait();
+    std::uint64_t result = 0;
+    if (kind == Collective::exchange) {
+        result = values[source];
+    } else {
+        for (unsigned lane = 0; lane < WARP; ++lane) {
+            result |= std::uint64_t{values[lane] != 0} << lane;
+        }
+    }
+    // Nobody gives the next value before all have read this one.
+    warp.arrive_and_wait();
+    return result;
+}
+
+template <class Body>
+void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+    const std::lock_guard lock(launching());
+    const unsigned threads = volume(extent);
+    const unsigned blocks = volume(grid);
+    if (threads % WARP != 0) {
+        fail("the back end of threads takes whole warps only");
+    }
+    grid_extent = grid;
+    block_extent = extent;
+    std::vector<std::unique_ptr<Team>> teams;
+    for (unsigned team = 0; team < std::min(TEAMS, blocks); ++team) {
+        teams.push_back(std::make_unique<Team>(threads, shared_bytes));
+    }
+
+    std::mutex mutex;
+    std::condition_variable moved;
+    unsigned done = 0;
+    auto run = [&](unsigned team, unsigned rank) {
+        self = {teams[team].get(), rank, at(rank, extent), {}};
+        for (unsigned index = team; index < blocks; index += teams.size()) {
+            self.block = at(index, grid);
+            if (rank == 0) {
+                self.team->shared.poison(index);
+            }
+            self.team->between_blocks.arrive_and_wait();
+            body();
+            self.team->between_blocks.arrive_and_wait();
+            if (rank == 0) {
+                self.team->shared.check();
+                const std::lock_guard lock(mutex);
+                ++done;
+                moved.notify_one();
+            }
+        }
+    };
+
+    std::vector<std::thread> pool;
+    for (unsigned team = 0; team < teams.size(); ++team) {
+        for (unsigned rank = 0; rank < threads; ++rank) {
+            pool.emplace_back(run, team, rank);
+        }
+    }
+    for (unsigned seen = 0; seen < blocks;) {
+        std::unique_lock lock(mutex);
+        if (!moved.wait_for(lock, PATIENCE, [&] { return done > seen; })) {
+            fail("deadlock: no block has finished for a long time");
+        }
+        seen = done;
+    }
+    for (std::thread& thread : pool) {
+        thread.join();
+    }
+}
+
+inline dim3 thread_index() { return self.thread; }
+inline dim3 block_index() { return self.block; }
+inline void* shared_memory() { return self.team->shared.data(); }
+
+#endif
+
+/// A value of at most 8 bytes, as the collectives carry it.
+template <class T>
+std::uint64_t pack(T value) {
+    static_assert(sizeof(T) <= sizeof(std::uint64_t));
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(T));
+    return bits;
+}
+
+template <class T>
+T unpack(std::uint64_t bits) {
+    T value;
+    std::memcpy(&value, &bits, sizeof(T));
+    return value;
+}
+
+template <class T>
+T shuffle(unsigned mask, T value, unsigned source) {
+    return unpack<T>(collective(Collective::exchange, mask, pack(value), source % WARP));
+}
+
+inline unsigned lane() { return rank() % WARP; }
+
+}  // namespace cuda_host
+
+// --- built-in variables and shared memory ---
+
+#define gridDim (::cuda_host::grid_extent)
+#define blockDim (::cuda_host::block_extent)
+#define blockIdx (::cuda_host::block_index())
+#define threadIdx (::cuda_host::thread_index())
+
+/// Declares `name` as a pointer to the dynamic shared memory of the block.
+#define DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::cuda_host::shared_memory())
+
+// --- barriers and collectives ---
+
+inline void __syncthreads() { cuda_host::block_barrier(); }
+
+inline void __syncwarp(unsigned mask = cuda_host::FULL_WARP) {
+    cuda_host::collective(cuda_host::Collective::barrier, mask, 0, cuda_host::lane());
+}
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source) {
+    return cuda_host::shuffle(mask, value, static_cast<unsigned>(source));
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes) {
+    return cuda_host::shuffle(mask, value, cuda_host::lane() ^ static_cast<unsigned>(lanes));
+}
+
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned lanes) {
+    const unsigned source = cuda_host::lane() + lanes;
+    return cuda_host::shuffle(mask, value, source < cuda_host::WARP ? source : cuda_host::lane());
+}
+
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned lanes) {
+    const unsigned lane = cuda_host::lane();
+    return cuda_host::shuffle(mask, value, lane >= lanes ? lane - lanes : lane);
+}
+
+inline unsigned __ballot_sync(unsigned mask, bool vote) {
+    return static_cast<unsigned>(
+        cuda_host::collective(cuda_host::Collective::ballot, mask, vote, cuda_host::lane()));
+}
+
+inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
+inline bool __all_sync(unsigned mask, bool vote) { return __ballot_sync(mask, !vote) == 0; }
+
+// --- atomics: relaxed, as on the device ---
+
+template <class T>
+T atomicAdd(T* at, T value) {
+    return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
+}
+
+template <class T>
+T atomicExch(T* at, T value) {
+    return __atomic_exchange_n(at, value, __ATOMIC_RELAXED);
+}
+
+template <class T>
+T atomicCAS(T* at, T expected, T value) {
+    __atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return expected;
+}
+
+template <class T>
+T atomicMin(T* at, T value) {
+    T old = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (value < old && !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED,
+                                                       __ATOMIC_RELAXED)) {
+    }
+    return old;
+}
+
+template <class T>
+T atomicMax(T* at, T value) {
+    T old = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (old < value && !__atomic_compare_exchange_n(at, &old, value, true, __ATOMIC_RELAXED,
+                                                       __ATOMIC_RELAXED)) {
+    }
+    return old;
+}
+
+// --- arithmetic and bits ---
+
+inline float __saturatef(float x) { return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f; }
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
+inline long long __double2ll_rn(double x) { return std::llrint(x); }
+
+inline int __float_as_int(float x) { return cuda_host::unpack<int>(cuda_host::pack(x)); }
+inline unsigned __float_as_uint(float x) { return cuda_host::unpack<unsigned>(cuda_host::pack(x)); }
+inline float __int_as_float(int bits) { return cuda_host::unpack<float>(cuda_host::pack(bits)); }
+inline float __uint_as_float(unsigned bits) { return cuda_host::unpack<float>(cuda_host::pack(bits)); }
+inline long long __double_as_longlong(double x) { return cuda_host::unpack<long long>(cuda_host::pack(x)); }
+inline double __longlong_as_double(long long bits) { return cuda_host::unpack<double>(cuda_host::pack(bits)); }
+
+inline unsigned __brev(unsigned x) {
+    unsigned reversed = 0;
+    for (unsigned bit = 0; bit < 32; ++bit) {
+        reversed |= (x >> bit & 1) << (31 - bit);
+    }
+    return reversed;
+}
+
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline int __ffs(int x) { return __builtin_ffs(x); }

@@ -1,0 +1,201 @@
+// The project's kernels as the stand-in driver runs them, and what must hold of their arguments: everything that a
+// kernel reads or writes, as far as its sizes follow from its arguments, lies inside live allocations.
+
+#include "cuda_host.h"
+#include "standin.h"
+
+#include "../../kernels/evaluate.cu"
+
+#include <algorithm>
+#include <cstring>
+
+namespace {
+
+// Legs per side that a packed simulation may have.
+constexpr unsigned PACKED_LEGS = 8;
+
+std::string text(const char* what, unsigned long long got, unsigned long long wanted) {
+    return std::string(what) + ": " + std::to_string(got) + ", not " + std::to_string(wanted);
+}
+
+// Slots by kind and the grid over them.
+std::string check_shape(const standin::Launch& launch, const Round& round) {
+    if (launch.block.y != 1 || launch.block.z != 1 || launch.grid.z != 1) {
+        return "blocks have one dimension, grids have two";
+    }
+    if (launch.block.x % 32 != 0) {
+        return "a block is not of whole warps";
+    }
+    if (round.by_legs > round.packed_from || round.packed_from > round.slots) {
+        return "slots are not by_legs <= packed_from <= slots";
+    }
+    if ((round.sums == nullptr) == (round.profits == nullptr)) {
+        return "exactly one of sums and profits must be given";
+    }
+    const unsigned packed = round.slots - round.packed_from;
+    const unsigned lanes = round.pack_lanes;
+    if (packed > 0 && (lanes == 0 || lanes > 32 || (lanes & (lanes - 1)) != 0)) {
+        return "pack_lanes is no power of two up to 32";
+    }
+    const unsigned per_block = packed > 0 ? launch.block.x / lanes : 1;
+    const unsigned blocks = round.packed_from + (packed + per_block - 1) / per_block;
+    if (launch.grid.x != blocks) {
+        return text("blocks in x", launch.grid.x, blocks);
+    }
+    return "";
+}
+
+// What sizes depend on: bytes of one leg in `legs` and in `terms`, and in shared memory per leg that is staged and
+// per slot that is packed.
+struct Variant {
+    std::size_t leg;
+    std::size_t term;
+    std::size_t staged;
+    std::size_t packed;
+};
+
+constexpr std::size_t HALF = 6 * sizeof(std::uint16_t);
+constexpr Variant INTRADAY_F32 = {sizeof(float4), sizeof(float2), STAGED_BYTES_PER_LEG_INTRADAY,
+                                  PACKED_BYTES_PER_SLOT_INTRADAY};
+constexpr Variant CLOSE_F32 = {sizeof(float4), sizeof(float2), STAGED_BYTES_PER_LEG_CLOSE, PACKED_BYTES_PER_SLOT_CLOSE};
+constexpr Variant INTRADAY_HALF = {HALF, 0, STAGED_BYTES_PER_LEG_INTRADAY, PACKED_BYTES_PER_SLOT_INTRADAY};
+constexpr Variant CLOSE_HALF = {HALF, 0, STAGED_BYTES_PER_LEG_CLOSE, PACKED_BYTES_PER_SLOT_CLOSE};
+
+// Bytes that each array and the shared memory must have at least, from the spans on.
+class Extents {
+public:
+    Extents(const standin::Launch& launch, const Round& round, const Variant& variant)
+        : launch_(launch), round_(round), variant_(variant) {}
+
+    // What is wrong, or nothing.
+    std::string check() {
+        if (!inside(round_.spans, round_.slots)) {
+            return "spans leave their allocation";
+        }
+        for (unsigned slot = 0; slot < round_.slots; ++slot) {
+            const std::string wrong = check_slot(slot);
+            if (!wrong.empty()) {
+                return "slot " + std::to_string(slot) + ": " + wrong;
+            }
+        }
+        const std::size_t shared = shared_bytes();
+        return launch_.shared < shared ? text("bytes of shared memory", launch_.shared, shared) : "";
+    }
+
+private:
+    template <class T>
+    bool inside(const T* start, std::size_t count) const {
+        return launch_.inside(start, count * sizeof(T));
+    }
+
+    // The element at `index`, which the caller found to be inside.
+    template <class T>
+    static T at(const T* start, std::size_t index) {
+        T value;
+        std::memcpy(&value, start + index, sizeof value);
+        return value;
+    }
+
+    std::size_t shared_bytes() const {
+        std::size_t bytes = 0;
+        for (unsigned slot = round_.by_legs; slot < round_.packed_from; ++slot) {
+            const Span span = at(round_.spans, slot);
+            const std::size_t legs = std::size_t{span.longs} + span.shorts;
+            bytes = std::max(bytes, launch_.block.x * STAGED_BYTES_PER_THREAD + legs * variant_.staged);
+        }
+        if (round_.packed_from < round_.slots) {
+            bytes = std::max(bytes, launch_.block.x / round_.pack_lanes * variant_.packed);
+        }
+        return SHARED_BYTES + bytes;
+    }
+
+    std::string check_slot(unsigned slot) const {
+        const Span span = at(round_.spans, slot);
+        const std::size_t end = std::size_t{span.first} + span.longs + span.shorts;
+        if (end > 0 && !launch_.inside(round_.legs, end * variant_.leg)) {
+            return "legs leave their allocation";
+        }
+        if (end > 0 && variant_.term > 0 && !launch_.inside(round_.terms, end * variant_.term)) {
+            return "terms leave their allocation";
+        }
+        if (slot >= round_.packed_from && std::max(span.longs, span.shorts) > PACKED_LEGS) {
+            return text("legs of a packed simulation", std::max(span.longs, span.shorts), PACKED_LEGS);
+        }
+        if (!inside(round_.group_of, std::size_t{span.simulation} + 1)) {
+            return "group_of leaves its allocation";
+        }
+        return check_candidates(span, at(round_.group_of, span.simulation));
+    }
+
+    std::string check_candidates(const Span& span, unsigned group) const {
+        std::size_t first = 0;
+        std::size_t count = round_.count;
+        std::size_t sums = (std::size_t{group} + 1) * count;
+        if (round_.offsets) {
+            if (!inside(round_.offsets, std::size_t{group} + 2)) {
+                return "offsets leave their allocation";
+            }
+            first = at(round_.offsets, group);
+            sums = at(round_.offsets, group + 1);
+            if (sums < first) {
+                return "offsets fall";
+            }
+            count = sums - first;
+        }
+        if (count == 0) {
+            return "";
+        }
+        if (!inside(round_.pairs, first + count)) {
+            return "pairs leave their allocation";
+        }
+        if (round_.sums) {
+            const bool scaled = inside(round_.scales, std::size_t{group} + 1);
+            return scaled && inside(round_.sums, sums) ? "" : "scales or sums leave their allocation";
+        }
+        if (!inside(round_.rows, std::size_t{span.simulation} + 1)) {
+            return "rows leave their allocation";
+        }
+        return inside(round_.profits, at(round_.rows, span.simulation) + count) ? "" : "profits leave their allocation";
+    }
+
+    const standin::Launch& launch_;
+    const Round& round_;
+    const Variant& variant_;
+};
+
+Round round_of(const standin::Launch& launch) {
+    Round round;
+    std::memcpy(&round, launch.parameters, sizeof round);
+    return round;
+}
+
+template <const Variant& VARIANT>
+std::string check(const standin::Launch& launch) {
+    const Round round = round_of(launch);
+    const std::string wrong = check_shape(launch, round);
+    return wrong.empty() ? Extents(launch, round, VARIANT).check() : wrong;
+}
+
+template <void (*KERNEL)(Round)>
+void run(const standin::Launch& launch, unsigned schedule) {
+    using cuda_host::Schedule;
+    cuda_host::schedule = schedule == 0 ? Schedule::forward : schedule == 1 ? Schedule::reverse : Schedule::random;
+    cuda_host::seed = schedule;
+    const Round round = round_of(launch);
+    cuda_host::launch({launch.grid.x, launch.grid.y, launch.grid.z}, {launch.block.x, launch.block.y, launch.block.z},
+                      launch.shared, [&] { KERNEL(round); });
+}
+
+}  // namespace
+
+const std::vector<standin::Kernel>& standin::kernels() {
+    static const std::vector<Kernel> all = {
+        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check<INTRADAY_F32>, run<evaluate_intraday_f32>},
+        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_f16>},
+        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_bf16>},
+        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>},
+        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>},
+        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>},
+    };
+    return all;
+}
