@@ -31,6 +31,7 @@
 //! improve on stays at its forecasts, and no threshold is left by more than it takes.
 
 mod best;
+mod chunk;
 mod fixed;
 mod kinetic;
 mod lattice;
@@ -44,17 +45,18 @@ mod search;
 mod tests;
 mod zoom;
 
-use crate::batch::{Batch, MAX_MOVE};
+use crate::batch::{Batch, MAX_MOVE, Weights};
 use crate::error::Error;
 use crate::profit::{Bar, ExitRule, Multipliers, Side};
 
 use best::{Best, nearest_in_cell};
+use chunk::Source;
 use fixed::{Entered, Grid, Item, Statistics};
 pub use region::{FlatRegion, Robust, RobustOptions, flat_region, robust_optimum};
 
 use ranks::{Box2, Corner, MAX_LEGS, Ranks};
 use search::Search;
-use zoom::Zoom;
+use zoom::{Region, Zoom, hull};
 
 /// Fewest legs that are zoomed. Measured.
 const ZOOM_LEGS: usize = 1000;
@@ -181,7 +183,8 @@ pub fn exact_profit(
             limit: MAX_MOVE,
         });
     }
-    let grid = Grid::new(&fixed::statistics(batch, members, fee), fee);
+    let statistics = chunk::statistics(pulp::Arch::new(), batch, members, fee);
+    let grid = Grid::new(&statistics, fee);
     let entered = fixed::entered(batch, members, &grid, multipliers, exit_rule);
     Ok(grid.profit(entered.value(&grid, multipliers), members.len()))
 }
@@ -228,11 +231,20 @@ impl ExactSolver {
     ) -> Result<Exact, Error> {
         check_group(batch, members, fee)?;
         let bounds = check_box(high_bounds, low_bounds)?;
-        let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
-        let grid = Grid::new(&statistics, fee);
-        let found = match exit_rule {
-            ExitRule::AtClose => self.at_close(&grid, &bounds, options)?,
-            ExitRule::Intraday => self.intraday(&grid, &bounds, options)?,
+        let (found, grid) = if legs_at_most(batch, members) < ZOOM_LEGS {
+            let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
+            let grid = Grid::new(&statistics, fee);
+            let base = Entered::default();
+            let found = match exit_rule {
+                ExitRule::AtClose => self.at_close(&grid, &bounds, &base, options)?,
+                ExitRule::Intraday => {
+                    let cap = work_cap(statistics.legs, options);
+                    self.search_ranks(&grid, &bounds, &base, cap, &mut Best::none(), options)?
+                }
+            };
+            (found, grid)
+        } else {
+            self.large(batch, members, fee, exit_rule, &bounds, options)?
         };
         let profit = grid.profit(found.value, members.len());
         Ok(Exact {
@@ -275,35 +287,131 @@ impl ExactSolver {
         Ok(statistics)
     }
 
-    fn intraday(
+    /// A group whose box is worth a zoom. Its legs are read from the batch: once for their
+    /// statistics, once for the regions, and once per region for the legs that change in it.
+    fn large(
+        &mut self,
+        batch: &Batch,
+        members: &[u32],
+        fee: f64,
+        exit_rule: ExitRule,
+        bounds: &Box2,
+        options: &ExactOptions,
+    ) -> Result<(Found, Grid), Error> {
+        let arch = self.arch;
+        let statistics = chunk::statistics(arch, batch, members, fee);
+        let grid = Grid::new(&statistics, fee);
+        let legs = statistics.legs as usize;
+        self.long.clear();
+        self.short.clear();
+        let source = Source::Batch(batch, members, exit_rule);
+        let base = Entered::default();
+        let mut best = Best::none();
+        let floor = &mut best.floor;
+        reserve("the zoom of a group", Zoom::bytes_needed(legs), 0, options)?;
+        let regions = self
+            .zoom
+            .regions(arch, &source, legs, &grid, bounds, &base, floor);
+        let whole = Region {
+            bounds: *bounds,
+            bound: f64::INFINITY,
+        };
+        let is_zoomed = regions.is_some();
+        let mut regions = regions.unwrap_or(vec![whole]);
+        if exit_rule == ExitRule::AtClose {
+            // The axes do not interact: one box for both.
+            let bounds = hull(&regions, bounds);
+            regions = vec![Region { bounds, ..whole }];
+        }
+        let cap = work_cap(statistics.legs, options);
+        let mut found = Found {
+            value: i64::MIN,
+            at: Multipliers::BASELINE,
+            upper_bound: i64::MIN,
+            work: 0,
+        };
+        for region in regions {
+            if region.bound < best.floor {
+                continue;
+            }
+            let Region { mut bounds, .. } = region;
+            let mut base = Entered::default();
+            self.take(source, &grid, &bounds, &mut base, options)?;
+            if is_zoomed {
+                let legs = (&mut self.long, &mut self.short);
+                let floor = &mut best.floor;
+                self.zoom
+                    .run(arch, legs, &grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
+            }
+            if exit_rule == ExitRule::AtClose {
+                return Ok((self.at_close(&grid, &bounds, &base, options)?, grid));
+            }
+            let cap = cap.saturating_sub(found.work);
+            let part = self.search_ranks(&grid, &bounds, &base, cap, &mut best, options)?;
+            found = Found {
+                upper_bound: found.upper_bound.max(part.upper_bound),
+                work: found.work + part.work,
+                ..part
+            };
+        }
+        Ok((found, grid))
+    }
+
+    /// Takes in the legs that change inside `bounds`, and adds those that do not to `base`.
+    fn take(
+        &mut self,
+        source: Source<'_>,
+        grid: &Grid,
+        bounds: &Box2,
+        base: &mut Entered,
+        options: &ExactOptions,
+    ) -> Result<(), Error> {
+        self.long.clear();
+        self.short.clear();
+        let room = options.max_bytes.map_or(usize::MAX, |limit| {
+            limit.saturating_sub(self.zoom.bytes()) / size_of::<Item>()
+        });
+        let count = self.arch.dispatch(chunk::Take {
+            source,
+            grid,
+            bounds,
+            base,
+            long: &mut self.long,
+            short: &mut self.short,
+            room,
+        });
+        let bytes = count * size_of::<Item>();
+        reserve("the legs of a group", bytes, self.zoom.bytes(), options)
+    }
+
+    /// The best pair of a region in rank form, in units.
+    fn search_ranks(
         &mut self,
         grid: &Grid,
         bounds: &Box2,
+        base: &Entered,
+        cap: u64,
+        best: &mut Best,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
-        let mut best = Best::none();
-        let (bounds, base) = self.zoomed(grid, bounds, &mut best);
-        let bounds = &bounds;
         self.reserve_ranks(options)?;
         self.ranks.build(
             self.arch,
             &self.long,
             &self.short,
-            &base,
+            base,
             grid,
             bounds,
             Corner::Greatest,
         );
-        let legs = (self.long.len() + self.short.len()) as u64;
-        let cap = options.work_cap.unwrap_or(64 * legs + 1_000_000);
         let mut searched = self
             .search
-            .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
+            .run(self.arch, &self.ranks, grid, bounds, cap, best);
         if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
             let held = self.bytes();
             let bytes = kinetic::bytes_needed(&self.ranks);
             reserve("the kinetic tree of a group", bytes, held, options)?;
-            let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), &mut best);
+            let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), best);
             searched.open = more.open;
             searched.work += more.work;
         }
@@ -313,27 +421,6 @@ impl ExactSolver {
             upper_bound: searched.bound(best.value),
             work: searched.work,
         })
-    }
-
-    /// The part of the box that matters, with the sums of the legs that do not change there; the
-    /// others stay.
-    fn zoomed(&mut self, grid: &Grid, bounds: &Box2, best: &mut Best) -> (Box2, Entered) {
-        let (mut bounds, mut base) = (*bounds, Entered::default());
-        let mut legs = self.long.iter().chain(&self.short);
-        if self.long.len() + self.short.len() >= ZOOM_LEGS
-            && !legs.any(|item| item.capped(bounds.high.1))
-        {
-            self.zoom.run(
-                self.arch,
-                (&mut self.long, &mut self.short),
-                grid,
-                &mut bounds,
-                &mut base,
-                &mut best.floor,
-                ZOOM_LEGS,
-            );
-        }
-        (bounds, base)
     }
 
     /// Refuses rank forms that are too large.
@@ -359,17 +446,16 @@ impl ExactSolver {
         &mut self,
         grid: &Grid,
         bounds: &Box2,
+        base: &Entered,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
-        let (bounds, base) = self.zoomed(grid, bounds, &mut Best::none());
-        let bounds = &bounds;
         self.reserve_ranks(options)?;
         let ranks = &mut self.ranks;
         ranks.build(
             self.arch,
             &self.long,
             &self.short,
-            &base,
+            base,
             grid,
             bounds,
             Corner::Greatest,
@@ -476,6 +562,22 @@ struct Found {
     at: Multipliers,
     upper_bound: i64,
     work: u64,
+}
+
+/// Number of legs of some simulations, if no position were 0.
+fn legs_at_most(batch: &Batch, members: &[u32]) -> usize {
+    let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
+    simulations
+        .map(|simulation| match simulation.weights {
+            Weights::AlwaysOn { sell: Some(_), .. } => 2 * simulation.bars(),
+            _ => simulation.bars(),
+        })
+        .sum()
+}
+
+/// Most work of the branch and bound for so many legs.
+fn work_cap(legs: u64, options: &ExactOptions) -> u64 {
+    options.work_cap.unwrap_or(64 * legs + 1_000_000)
 }
 
 fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {

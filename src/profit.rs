@@ -369,16 +369,49 @@ fn low_breakpoint(pred: f32, low: f32, strict: bool) -> f32 {
     }
 }
 
+/// Greatest f32 `x` with `clamp(pred + x, 0, top) <= reach` (`<` if `strict`), sums rounded to f32,
+/// and whether that is sure; where it is not, [`Leg::new`] has the answer.
+///
+/// The high gate with top 10 and, all signs turned, the low gate with top 1; one lane of a vector.
+#[inline(always)]
+pub(crate) fn breakpoint(pred: f32, reach: f32, top: f32, strict: bool) -> (f32, bool) {
+    let never = if strict {
+        !(reach > 0.0)
+    } else {
+        !(reach >= 0.0)
+    };
+    let always = if strict { reach > top } else { reach >= top };
+    // At least 0, so the neighbours are the next integers; + 0.0 turns -0.0 into 0.0.
+    let limit = if never { 1.0 } else { reach + 0.0 };
+    let limit = f32::from_bits(limit.to_bits() - u32::from(strict));
+    let (addend, sure) = nearby_addend(pred, limit, f32::from_bits(limit.to_bits() + 1));
+    let addend = if always { f32::INFINITY } else { addend };
+    let addend = if never { f32::NEG_INFINITY } else { addend };
+    (addend, sure | always | never)
+}
+
 /// Greatest finite f32 `x` with `pred + x <= limit`, the sum rounded to f32; -inf if none.
+#[inline(always)]
+fn greatest_addend(pred: f32, limit: f32) -> f32 {
+    let (greatest, sure) = nearby_addend(pred, limit, limit.next_up());
+    if sure {
+        greatest
+    } else {
+        bisect_addend(pred, limit)
+    }
+}
+
+/// What [`greatest_addend`] is if `above`, the next float after `limit`, places it well, and
+/// whether it does.
 ///
 /// The rounded sum is at most `limit` while the real sum is at most halfway to the next float,
 /// which places `x` to within an ulp or two; the neighbours decide. Bisection over all floats is
 /// the way out for magnitudes where the halfway point is not representable.
 ///
-/// Without branches up to the last test: which neighbour it is, is as good as random.
+/// Without branches: which neighbour it is, is as good as random.
 #[inline(always)]
-fn greatest_addend(pred: f32, limit: f32) -> f32 {
-    let halfway = (f64::from(limit) + f64::from(limit.next_up())) * 0.5;
+fn nearby_addend(pred: f32, limit: f32, above: f32) -> (f32, bool) {
+    let halfway = (f64::from(limit) + f64::from(above)) * 0.5;
     let x = (halfway - f64::from(pred)) as f32;
     let key = ordered(x);
     let at = |step: i32| unordered(key.wrapping_add(step));
@@ -386,12 +419,8 @@ fn greatest_addend(pred: f32, limit: f32) -> f32 {
     let mut greatest = at(-1);
     greatest = if holds(x) { x } else { greatest };
     greatest = if holds(at(1)) { at(1) } else { greatest };
-    if holds(at(-1)) & !holds(at(2)) {
-        // + 0.0 turns -0.0 into 0.0: equal multipliers have equal bits.
-        greatest + 0.0
-    } else {
-        bisect_addend(pred, limit)
-    }
+    // + 0.0 turns -0.0 into 0.0: equal multipliers have equal bits.
+    (greatest + 0.0, holds(at(-1)) & !holds(at(2)))
 }
 
 /// Order-preserving map from f32 to i32; -0.0 comes just before 0.0.

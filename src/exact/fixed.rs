@@ -53,22 +53,27 @@ pub(super) struct Statistics {
     /// Greatest weight.
     pub heaviest: f32,
     /// Sum of bounds on the constants of a leg, each rounded up to `2^-36`, in that unit.
-    magnitude: u128,
+    pub magnitude: u128,
 }
 
 impl Statistics {
     #[inline]
     pub(super) fn add(&mut self, bar: &Bar, weight: f32, fee: f64) {
+        self.legs += 1;
+        self.heaviest = self.heaviest.max(weight);
+        self.magnitude += u128::from(Self::magnitude(bar, weight, fee) as u64 + 1);
+    }
+
+    /// Bound on the constants of a leg, to be rounded up.
+    #[inline(always)]
+    pub(super) fn magnitude(bar: &Bar, weight: f32, fee: f64) -> f64 {
         let reach = |x: f32| f64::from(x.abs());
         // A part has a constant and, besides, its level's slope or the constant of its clamp.
         let magnitude = 2.0 * (reach(bar.high_pred) + reach(bar.low_pred) + reach(bar.close))
             + f64::from(bar.high.clamp(0.0, MAX_HIGH))
             + reach(bar.low).min(1.0)
             + fee;
-        let scaled = f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0;
-        self.legs += 1;
-        self.heaviest = self.heaviest.max(weight);
-        self.magnitude += u128::from(scaled as u64 + 1);
+        f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0
     }
 
     /// Adds the statistics of another shard of the same group.
@@ -95,6 +100,20 @@ fn exponent_above(x: f64) -> i32 {
 pub(super) fn floor(x: f64) -> i64 {
     let truncated = x as i64;
     truncated - i64::from(truncated as f64 > x)
+}
+
+/// [`floor`] as a lane of a vector, for numbers below 2^62: a cast to i64 checks its range, one
+/// number at a time.
+#[inline(always)]
+pub(super) fn floor_lane(x: f64) -> i64 {
+    /// Added to a number below 2^51, rounds it to an integer, which is then in the last bits.
+    const ROUND: f64 = 1.5 * (1_u64 << 52) as f64;
+    const HALF: f64 = (1_u64 << 32) as f64;
+    let upper = x * (1.0 / HALF) + ROUND;
+    let lower = x - (upper - ROUND) * HALF;
+    let nearest = lower + ROUND;
+    let bits = |shifted: f64| shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+    (bits(upper) << 32) + bits(nearest) - i64::from(nearest - ROUND > lower)
 }
 
 #[inline]
@@ -159,6 +178,12 @@ impl Grid {
     #[inline]
     pub(super) fn weight(&self, weight: f32) -> f32 {
         nearest(f64::from(weight) * self.per_weight) as f32
+    }
+
+    /// A weight in units, as a lane of a vector: without a conversion to an integer.
+    #[inline(always)]
+    pub(super) fn weight_lane(&self, weight: f32) -> f64 {
+        (f64::from(weight) * self.per_weight + 0.5).floor()
     }
 
     /// What the fee takes from entered legs of this total weight (in units of weight).
@@ -445,17 +470,6 @@ pub(super) fn count_sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
         }
     }
     sides
-}
-
-/// Statistics of some simulations.
-pub(super) fn statistics(batch: &Batch, members: &[u32], fee: f64) -> Statistics {
-    let mut statistics = Statistics::default();
-    for_each_position(batch, members, |bar, position| {
-        if position != 0.0 {
-            statistics.add(bar, position.abs().min(10.0), fee);
-        }
-    });
-    statistics
 }
 
 /// Sums of some simulations at a pair, on the grid of their group.

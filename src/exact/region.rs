@@ -8,10 +8,10 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::best::Best;
+use super::chunk::restrict;
 use super::fixed::{self, Entered, Grid, Item, Statistics};
 use super::ranks::{Box2, Corner, Ranks, ordered, unordered};
 use super::search::Search;
-use super::zoom::restrict;
 use super::{Exact, check_box, check_group, exact_profit, take_leg};
 use crate::batch::Batch;
 use crate::error::Error;
@@ -110,8 +110,8 @@ impl Group {
         long.clone_from(&self.long);
         short.clone_from(&self.short);
         let mut base = Entered::default();
-        restrict(long, Side::Long, &self.grid, bounds, &mut base);
-        restrict(short, Side::Short, &self.grid, bounds, &mut base);
+        restrict(arch, long, Side::Long, &self.grid, bounds, &mut base);
+        restrict(arch, short, Side::Short, &self.grid, bounds, &mut base);
         self.ranks
             .build(arch, long, short, &base, &self.grid, bounds, corner);
         let grid = match corner {
