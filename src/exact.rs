@@ -81,7 +81,8 @@ pub struct ExactOptions {
     pub work_cap: Option<u64>,
     /// What to do past the cap.
     pub on_cap: OnCap,
-    /// Most bytes of memory beyond the batch; `None`: no limit but that of the machine.
+    /// Most bytes of memory beyond the batch; `None`: no limit but that of the machine. The branch
+    /// and bound takes what is left of it; where that is too little, it ends as past its cap.
     pub max_bytes: Option<usize>,
 }
 
@@ -231,6 +232,10 @@ impl ExactSolver {
     ) -> Result<Exact, Error> {
         check_group(batch, members, fee)?;
         let bounds = check_box(high_bounds, low_bounds)?;
+        if options.max_bytes.is_some_and(|limit| self.bytes() > limit) {
+            // From larger groups.
+            *self = Self::new();
+        }
         let (found, grid) = if legs_at_most(batch, members) < ZOOM_LEGS {
             let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
             let grid = Grid::new(&statistics, fee);
@@ -308,7 +313,13 @@ impl ExactSolver {
         let base = Entered::default();
         let mut best = Best::none();
         let floor = &mut best.floor;
-        reserve("the zoom of a group", Zoom::bytes_needed(legs), 0, options)?;
+        let held = self.bytes() - self.zoom.bytes();
+        reserve(
+            "the zoom of a group",
+            Zoom::bytes_needed(legs),
+            held,
+            options,
+        )?;
         let regions = self
             .zoom
             .regions(arch, &source, legs, &grid, bounds, &base, floor);
@@ -366,22 +377,48 @@ impl ExactSolver {
         base: &mut Entered,
         options: &ExactOptions,
     ) -> Result<(), Error> {
+        /// What the legs of a group are called in an error.
+        const WHAT: &str = "the legs of a group";
         self.long.clear();
         self.short.clear();
-        let room = options.max_bytes.map_or(usize::MAX, |limit| {
-            limit.saturating_sub(self.zoom.bytes()) / size_of::<Item>()
-        });
-        let count = self.arch.dispatch(chunk::Take {
+        let bytes = |counts: [usize; 2]| (counts[0] + counts[1]) * size_of::<Item>();
+        if options.max_bytes.is_some() {
+            // Their number first, to hold no more than they need.
+            let base = &mut Entered::default();
+            let counts = self.pass(source, grid, bounds, base, false).counts;
+            let held = self.zoom.bytes() + self.ranks.bytes() + self.search.bytes();
+            reserve(WHAT, bytes(counts), held, options)?;
+            self.long.reserve_exact(counts[0]);
+            self.short.reserve_exact(counts[1]);
+        }
+        let taken = self.pass(source, grid, bounds, base, true);
+        if taken.stored {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            what: WHAT,
+            needed: bytes(taken.counts),
+            limit: None,
+        })
+    }
+
+    fn pass(
+        &mut self,
+        source: Source<'_>,
+        grid: &Grid,
+        bounds: &Box2,
+        base: &mut Entered,
+        store: bool,
+    ) -> chunk::Taken {
+        self.arch.dispatch(chunk::Take {
             source,
             grid,
             bounds,
             base,
             long: &mut self.long,
             short: &mut self.short,
-            room,
-        });
-        let bytes = count * size_of::<Item>();
-        reserve("the legs of a group", bytes, self.zoom.bytes(), options)
+            store,
+        })
     }
 
     /// The best pair of a region in rank form, in units.
@@ -404,13 +441,17 @@ impl ExactSolver {
             bounds,
             Corner::Greatest,
         );
+        let left = options
+            .max_bytes
+            .map(|limit| limit.saturating_sub(self.bytes() - self.search.bytes()));
+        self.search.max_bytes = left.unwrap_or(usize::MAX);
         let mut searched = self
             .search
             .run(self.arch, &self.ranks, grid, bounds, cap, best);
         if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
-            let held = self.bytes();
             let bytes = kinetic::bytes_needed(&self.ranks);
-            reserve("the kinetic tree of a group", bytes, held, options)?;
+            self.search.clear();
+            reserve("the kinetic tree of a group", bytes, self.bytes(), options)?;
             let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), best);
             searched.open = more.open;
             searched.work += more.work;
@@ -426,19 +467,11 @@ impl ExactSolver {
     /// Refuses rank forms that are too large.
     fn reserve_ranks(&self, options: &ExactOptions) -> Result<(), Error> {
         let legs = self.long.len() + self.short.len();
-        if legs > MAX_LEGS {
-            return Err(Error::BatchTooLarge {
-                bars: legs,
-                limit: MAX_LEGS,
-            });
-        }
-        let held = (self.long.capacity() + self.short.capacity()) * size_of::<Item>();
-        reserve(
-            "the rank form of a group",
-            Ranks::bytes_needed(legs),
-            held,
-            options,
-        )
+        check_ranks(legs)?;
+        let bytes = Ranks::bytes_needed(legs);
+        // What is held of it already is not needed again.
+        let held = self.bytes() - self.ranks.bytes();
+        reserve("the rank form of a group", bytes, held, options)
     }
 
     /// The legs hold no coupling: the best h and the best l, each on its own.
@@ -527,6 +560,17 @@ fn take_leg(
         }
         _ => {}
     }
+}
+
+/// Checks that so many legs can be ranked.
+fn check_ranks(legs: usize) -> Result<(), Error> {
+    if legs <= MAX_LEGS {
+        return Ok(());
+    }
+    Err(Error::BatchTooLarge {
+        bars: legs,
+        limit: MAX_LEGS,
+    })
 }
 
 /// Checks that `bytes` can be had beside `held`.

@@ -389,7 +389,7 @@ fn sum(weights: &Column<f64>) -> f64 {
 }
 
 /// Adds the legs of `source` that change inside `bounds` to `long` and `short`, and those that do
-/// not to `base`. Returns how many change; where `room` ends, they are only counted.
+/// not to `base`.
 pub(super) struct Take<'a> {
     pub source: Source<'a>,
     pub grid: &'a Grid,
@@ -397,15 +397,26 @@ pub(super) struct Take<'a> {
     pub base: &'a mut Entered,
     pub long: &'a mut Vec<Item>,
     pub short: &'a mut Vec<Item>,
-    pub room: usize,
+    /// False: only to count them.
+    pub store: bool,
+}
+
+/// Long and short legs that change.
+pub(super) struct Taken {
+    pub counts: [usize; 2],
+    /// Whether they were stored: they were to be, and the machine had the memory.
+    pub stored: bool,
 }
 
 impl WithSimd for Take<'_> {
-    type Output = usize;
+    type Output = Taken;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        let mut count = 0;
+    fn with_simd<S: Simd>(self, _: S) -> Taken {
+        let mut taken = Taken {
+            counts: [0; 2],
+            stored: self.store,
+        };
         let mut indices = [0_u8; CHUNK];
         let mut kept = [[Item::default(); CHUNK]; 2];
         let mut reader = Reader::new(&self.source);
@@ -416,10 +427,6 @@ impl WithSimd for Take<'_> {
             for i in 0..CHUNK {
                 indices[changing] = i as u8;
                 changing += usize::from(changes[i]);
-            }
-            count += changing;
-            if count > self.room {
-                continue;
             }
             // Without a branch on the side: it is as good as random.
             let mut counts = [0; 2];
@@ -432,15 +439,19 @@ impl WithSimd for Take<'_> {
                 counts[1] += usize::from(is_short);
             }
             for (side, items) in [&mut *self.long, &mut *self.short].into_iter().enumerate() {
+                taken.counts[side] += counts[side];
                 let kept = &kept[side][..counts[side]];
-                if items.capacity() - items.len() < kept.len() {
+                if taken.stored && items.capacity() - items.len() < kept.len() {
                     // By a quarter: doubling would hold twice what is needed.
-                    items.reserve_exact(items.len() / 4 + 16 * CHUNK);
+                    let more = items.len() / 4 + 16 * CHUNK;
+                    taken.stored = items.try_reserve_exact(more).is_ok();
                 }
-                items.extend_from_slice(kept);
+                if taken.stored {
+                    items.extend_from_slice(kept);
+                }
             }
         }
-        count
+        taken
     }
 }
 

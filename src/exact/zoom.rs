@@ -715,6 +715,17 @@ impl Zoom {
         }
     }
 
+    /// The bound of the block that a pair lies in.
+    #[cfg(test)]
+    pub(super) fn bound_at(&self, at: crate::profit::Multipliers) -> f64 {
+        let part = |axis: &Axis, value: f32| {
+            let above = axis.lines.partition_point(|&line| line < value);
+            above.saturating_sub(1)
+        };
+        let (p, q) = (part(&self.axes[0], at.high), part(&self.axes[1], -at.low));
+        self.cells[(p + 1) * self.axes[1].places() + q + 1][INSIDE]
+    }
+
     /// The blocks that reach the floor, in boxes.
     fn open(&self, floor: f64) -> Vec<Region> {
         let stride = self.axes[1].places();
