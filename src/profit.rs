@@ -532,6 +532,40 @@ mod tests {
     }
 
     #[test]
+    fn breakpoints_of_a_lane_are_those_of_a_leg_wherever_they_are_sure() {
+        let levels = [
+            -1.5, -1.0, -0.02, -1e-40, -0.0, 0.0, 1e-40, 0.013_7, 9.99, 10.0, 11.0,
+        ];
+        let preds = [
+            0.0, -0.0, 1e-40, 1e-9, 0.01, -0.02, -0.999_9, 9.99, 1e6, -1e6, 1e30,
+        ];
+        let (mut cases, mut unsure) = (0, 0);
+        for pred in preds {
+            for level in levels {
+                for step in -1..=1 {
+                    let level = unordered(ordered(level) + step);
+                    for strict in [false, true] {
+                        let high = high_breakpoint(pred, level, strict);
+                        let low = low_breakpoint(pred, level, strict) + 0.0;
+                        let (fast_high, high_sure) = breakpoint(pred, level, MAX_HIGH, strict);
+                        let (fast_low, low_sure) = breakpoint(-pred, -level, 1.0, strict);
+                        for (fast, slow, sure) in [
+                            (fast_high, high, high_sure),
+                            (-fast_low + 0.0, low, low_sure),
+                        ] {
+                            let same = fast.to_bits() == slow.to_bits();
+                            assert!(same || !sure, "{pred}, {level}: {fast}, not {slow}");
+                            cases += 1;
+                            unsure += u32::from(!sure);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(unsure * 10 < cases, "{unsure} of {cases} are not sure");
+    }
+
+    #[test]
     fn the_order_map_is_monotone_and_invertible() {
         let mut last = i32::MIN;
         for x in [f32::MIN, -1.0, -1e-45, 0.0, 1e-45, 1.0, f32::MAX] {

@@ -92,6 +92,7 @@ fn the_robust_optimum_is_within_its_proven_gap() {
             radius,
             tolerance: 0.01,
             max_boxes: 400,
+            ..RobustOptions::default()
         };
         let robust = robust_optimum(
             &batch, &members, terms.fee, terms.rule, terms.high, terms.low, &options,
