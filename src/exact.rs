@@ -9,8 +9,9 @@
 //! 1. **Fixed point** (`exact/fixed.rs`). The value of a group at a pair is an integer, the same
 //!    in any order of legs, simulations, threads and shards, and monotone between gates to the
 //!    last bit. [`exact_profit`] is this value; it is what [`exact`] maximises.
-//! 2. **Zoom** (`exact/zoom.rs`), for thousands of legs: bounds over a grid of values put aside
-//!    most of the box, and most legs become a constant.
+//! 2. **Zoom** (`exact/zoom.rs`), for thousands of legs: bounds of second order over a grid of
+//!    values put aside most of the box, and most legs become a constant. The legs are read from
+//!    the batch, 64 side by side (`exact/chunk.rs`); only those that still change are copied.
 //! 3. **Ranks** (`exact/ranks.rs`): what is left, as events on sorted thresholds.
 //! 4. **Lattice** (`exact/lattice.rs`) when there are few pairs of ranks, else **branch and
 //!    bound** over blocks of ranks (`exact/search.rs`) with lattices as leaves.
@@ -19,8 +20,13 @@
 //!
 //! With [`ExitRule::AtClose`] the two axes do not interact, and two scans do.
 //!
-//! Complexity: O(N log N) to prepare. Branch and bound has no useful bound in the worst case; on
-//! forecasts it reads every event a few times.
+//! Complexity: a few passes over the batch, and O(N log N) for what the zoom leaves. Branch and
+//! bound has no useful bound in the worst case; on forecasts it reads every event a few times.
+//!
+//! Memory beyond the batch: tables of at most 3 MB for the zoom; about 240 bytes per leg that
+//! changes in what is left of the box, and what is open in the branch and bound. From 20,000 legs
+//! on this is less than 64 bytes per leg of the group, with good forecasts as with random ones
+//! (measured: 60 at 20,000, 25 at 200,000, 16 at 2,000,000).
 //!
 //! # Ties
 //!
@@ -65,8 +71,11 @@ const ZOOM_LEGS: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnCap {
     /// Go on with a method whose work does not depend on how flat the profit is, about
-    /// O(N log² N), up to the proof. Where more pairs than the cap allows are equal to within
-    /// rounding, a gap of that size remains: below 2^-43 of the sum of the legs' magnitudes.
+    /// O(N log² N), up to the proof. It compares the rows of pairs (one low gate, all high gates)
+    /// in f64, and goes through those exactly that are equal to within rounding. Where they are
+    /// more than the cap allows, a gap of that size remains: below 2^-43 of the sum of the legs'
+    /// magnitudes. Such ties are made (a grid of prices on which what one leg gains another
+    /// loses); on no forecasts was one seen.
     #[default]
     Prove,
     /// Return the best pair so far with the proven upper bound.
@@ -93,7 +102,8 @@ pub struct Exact {
     pub multipliers: Multipliers,
     /// Mean profit of the group's simulations there: [`exact_profit`], to the bit.
     pub profit: f64,
-    /// No pair in the box has a higher profit than this; equal to `profit` when proved.
+    /// No pair in the box has a higher profit than this; equal to `profit` when proved. The gap
+    /// that [`OnCap::Prove`] may leave is below 2^-43 of the sum of the legs' magnitudes.
     pub upper_bound: f64,
     /// Work done: one unit is one event read (a leg has up to two) or eight pairs swept.
     pub work: u64,
@@ -331,7 +341,7 @@ impl ExactSolver {
         let mut regions = regions.unwrap_or(vec![whole]);
         if exit_rule == ExitRule::AtClose {
             // The axes do not interact: one box for both.
-            let bounds = hull(&regions, bounds);
+            let bounds = hull(&regions).unwrap_or(*bounds);
             regions = vec![Region { bounds, ..whole }];
         }
         let cap = work_cap(statistics.legs, options);
@@ -351,8 +361,10 @@ impl ExactSolver {
             if is_zoomed {
                 let legs = (&mut self.long, &mut self.short);
                 let floor = &mut best.floor;
-                self.zoom
-                    .run(arch, legs, &grid, &mut bounds, &mut base, floor, ZOOM_LEGS);
+                let zoom = &mut self.zoom;
+                if !zoom.run(arch, legs, &grid, &mut bounds, &mut base, floor, ZOOM_LEGS) {
+                    continue;
+                }
             }
             if exit_rule == ExitRule::AtClose {
                 return Ok((self.at_close(&grid, &bounds, &base, options)?, grid));

@@ -748,16 +748,6 @@ impl Zoom {
                 todo.append(&mut pieces);
             }
         }
-        if done.len() > REGIONS {
-            let start = |ranges: &mut dyn Iterator<Item = &std::ops::Range<usize>>| {
-                ranges.fold(usize::MAX..0, |all, range| {
-                    all.start.min(range.start)..all.end.max(range.end)
-                })
-            };
-            let columns = start(&mut done.iter().map(|(columns, _)| columns));
-            let rows = start(&mut done.iter().map(|(_, rows)| rows));
-            done = vec![(columns, rows)];
-        }
         let [u, v] = &self.axes;
         let region = |(columns, rows): (std::ops::Range<usize>, std::ops::Range<usize>)| {
             let bounds = Box2 {
@@ -773,12 +763,16 @@ impl Zoom {
         };
         let mut regions: Vec<Region> = done.into_iter().map(region).collect();
         regions.sort_by(|a, b| b.bound.total_cmp(&a.bound));
+        if let Some(bounds) = hull(&regions).filter(|_| regions.len() > REGIONS) {
+            regions[0].bounds = bounds;
+            regions.truncate(1);
+        }
         regions
     }
 
     /// Zooms in on a box until that does not pay: shrinks `bounds` to a box that holds every pair
     /// of greatest value, drops legs that cannot be entered there, and moves those that do not
-    /// change there into `base`.
+    /// change there into `base`. False if there is no such pair: all are below `floor`.
     #[allow(clippy::too_many_arguments, reason = "one problem, in its parts")]
     pub(super) fn run(
         &mut self,
@@ -789,36 +783,38 @@ impl Zoom {
         base: &mut Entered,
         floor: &mut f64,
         least_legs: usize,
-    ) {
+    ) -> bool {
         for _ in 0..ROUNDS {
             let legs = long.len() + short.len();
             if legs < least_legs {
-                return;
+                break;
             }
             let source = Source::Items(long, short);
             let regions = self.regions(arch, &source, legs, grid, bounds, base, floor);
-            let Some(regions) = regions else { return };
-            *bounds = hull(&regions, bounds);
+            let Some(regions) = regions else { break };
+            let Some(inner) = hull(&regions) else {
+                return false;
+            };
+            *bounds = inner;
             for (legs, side) in [(&mut *long, Side::Long), (&mut *short, Side::Short)] {
                 restrict(arch, legs, side, grid, bounds, base);
             }
             if (long.len() + short.len()) as f64 > WORTH * legs as f64 {
-                return;
+                break;
             }
         }
+        true
     }
 }
 
-/// The box that regions have in common; `otherwise` where there is none.
-pub(super) fn hull(regions: &[Region], otherwise: &Box2) -> Box2 {
+/// The least box that holds all regions.
+pub(super) fn hull(regions: &[Region]) -> Option<Box2> {
     let join = |a: (f32, f32), b: (f32, f32)| (a.0.min(b.0), a.1.max(b.1));
     let boxes = regions.iter().map(|region| region.bounds);
-    boxes
-        .reduce(|a, b| Box2 {
-            high: join(a.high, b.high),
-            low: join(a.low, b.low),
-        })
-        .unwrap_or(*otherwise)
+    boxes.reduce(|a, b| Box2 {
+        high: join(a.high, b.high),
+        low: join(a.low, b.low),
+    })
 }
 
 /// The runs of consecutive indices for which `holds`.
