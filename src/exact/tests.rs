@@ -352,7 +352,9 @@ fn sums_of_shards_added_in_any_order_are_those_of_the_group() {
 fn draw_batch(rng: &mut Rng, simulations: u64, longest: u64) -> Batch {
     let mut builder = Batch::builder();
     let always_on = rng.below(3) == 0;
-    let style = rng.below(4);
+    let style = rng.below(5);
+    // Prices on a grid of 0.2 % or of 1.6 %.
+    let grid = [512.0, 64.0][rng.below(2) as usize];
     for _ in 0..simulations {
         let mut columns: [Vec<f32>; 7] = Default::default();
         for _ in 0..1 + rng.below(longest) {
@@ -370,12 +372,13 @@ fn draw_batch(rng: &mut Rng, simulations: u64, longest: u64) -> Batch {
             let mut weight = || match rng.below(8) {
                 0 => 0.0,
                 1 => 1.0,
+                2 => 9.5,
                 _ => rng.between(-1.0, 1.0),
             };
             let mut values = [close, high, low, high_pred, low_pred, weight(), weight()];
-            if style == 3 {
+            if style >= 3 {
                 for value in &mut values {
-                    *value = (*value * 512.0).round() / 512.0;
+                    *value = (*value * grid).round() / grid;
                 }
             }
             for (column, value) in columns.iter_mut().zip(values) {
@@ -492,8 +495,9 @@ fn no_pair_exceeds_the_bound_of_its_block() {
         let bounds = draw_box(&mut rng);
         let mut floor = f64::NEG_INFINITY;
         let source = Source::Batch(&batch, &members, rule);
-        // As for more legs than there are: more lines, and tighter bounds.
-        let legs = [batch.bars(), 40_000][rng.below(2) as usize];
+        // As for more legs than there are: more lines, tighter bounds, and jumps in units so fine
+        // that some sums reach the greatest u32.
+        let legs = [batch.bars(), 40_000, 20_000_000][rng.below(3) as usize];
         let base = Entered::default();
         let regions = zoom
             .regions(arch, &source, legs, &grid, &bounds, &base, &mut floor)

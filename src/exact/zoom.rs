@@ -49,7 +49,7 @@ use crate::profit::{MAX_HIGH, Side};
 /// Most rounds.
 const ROUNDS: usize = 8;
 
-/// A round that keeps more than this share of the legs is the last.
+/// A round that keeps more than this share of the legs and of the box is the last.
 const WORTH: f64 = 0.8;
 
 /// Cuts per column of blocks, a power of two.
@@ -65,11 +65,14 @@ const LANES: usize = 16;
 /// Most regions; where there are more, their common box takes their place.
 const REGIONS: usize = 8;
 
-/// Jumps are summed in this many units: a jump stays within i32, and the sum of all within u32.
-const JUMP_UNIT: f64 = (1_u64 << 31) as f64;
-
-/// Most legs for which they do.
-pub(super) const MOST_LEGS: usize = 1 << 29;
+/// Jumps are summed in u32, in this many units of the value. A sum that is too large stays at the
+/// greatest u32 and counts as infinite: that takes a share of all legs in one cut, 1 in 8 at
+/// 2,000,000 legs. Coarser units would round up by more than the slack of the bounds.
+fn jump_unit(legs: usize) -> f64 {
+    // The magnitudes of all legs are at most 2^61 units, and a jump is some part of one.
+    let bits = legs.max(1).ilog2().saturating_sub(13).min(10);
+    (1_u64 << (31 - bits)) as f64
+}
 
 /// Rounding of the constants of one leg, in units.
 const LEG_SLACK: f64 = 4.0;
@@ -252,6 +255,8 @@ pub(super) struct Zoom {
     cells: Vec<Cell>,
     /// Couplings between a part and its reference line, per part of v.
     between: Vec<f64>,
+    /// See [`jump_unit`].
+    jump_unit: f64,
 }
 
 /// A chunk as the tables take it.
@@ -331,7 +336,7 @@ fn pick<T: Copy>(pair: [T; 2], first: bool) -> T {
 impl Prepared {
     /// Whether no leg is capped.
     #[inline(always)]
-    fn load(&mut self, chunk: &Chunk, axes: &[Axis; 2], grid: &Grid) -> bool {
+    fn load(&mut self, chunk: &Chunk, axes: &[Axis; 2], grid: &Grid, per_jump: f64) -> bool {
         let mut capped = false;
         let stride = axes[1].places() as u32;
         for i in 0..CHUNK {
@@ -382,19 +387,18 @@ impl Prepared {
             let coupling = pick(at_gate, !short) + LEG_SLACK;
             let coupling = if coupling > 0.0 { coupling } else { 0.0 };
             self.coupling[i] = coupling;
-            let unit = 1.0 / JUMP_UNIT;
             let close = f64::from(if short {
                 -chunk.close[i]
             } else {
                 chunk.close[i]
             });
-            self.jump_own[i] = (own * unit) as f32;
-            self.jump_weight[i] = (scaled * unit) as f32;
-            self.jump_constant[i] = (-scaled * close * unit) as f32;
+            self.jump_own[i] = (own * per_jump) as f32;
+            self.jump_weight[i] = (scaled * per_jump) as f32;
+            self.jump_constant[i] = (-scaled * close * per_jump) as f32;
             self.exit_pred[i] = pick([chunk.pred[0][i], chunk.pred[1][i]], !short);
             self.exit_gate[i] = pick([chunk.gate[0][i], chunk.gate[1][i]], !short);
             self.entry_gate[i] = pick([chunk.gate[0][i], chunk.gate[1][i]], short);
-            self.jump_exit[i] = jump_above(coupling * unit);
+            self.jump_exit[i] = jump_above(coupling * per_jump);
         }
         !capped
     }
@@ -403,12 +407,21 @@ impl Prepared {
 /// Rounding of a jump: each of a few operations in f32 is off by 2^-24 of its result.
 const JUMP_ROUNDING: f32 = 1.0 / (1_u32 << 21) as f32;
 
-/// An integer above a jump, which is at least 0 and below 2^31.
+/// An integer above a jump, which is at least 0; the greatest u32 if there is none.
 #[inline(always)]
 fn jump_above(jump: f64) -> u32 {
-    /// Added to such a number, rounds it to an integer in the lower half.
+    /// Added to a number below 2^32, rounds it to an integer in the lower half.
     const ROUND: f64 = (1_u64 << 52) as f64;
+    const MOST: f64 = (u32::MAX - 1) as f64;
+    let jump = if jump < MOST { jump } else { MOST };
     ((jump + ROUND).to_bits() as u32).wrapping_add(1)
+}
+
+/// Adds a jump, up to the greatest u32.
+#[inline(always)]
+fn add_jump(sum: &mut u32, jump: u32) {
+    let more = sum.wrapping_add(jump);
+    *sum = if more < jump { u32::MAX } else { more };
 }
 
 /// Adds the jumps at an entry's gate, per reference line of the exit's axis.
@@ -425,8 +438,7 @@ fn add_entry_jumps(jumps: &mut [u32; LANES], legs: &Prepared, i: usize, referenc
         let jump = own + (moving + if on { constant } else { 0.0 });
         let jump = if jump > 0.0 { jump } else { 0.0 };
         let jump = jump_above(f64::from(jump + (moving + fixed) * JUMP_ROUNDING));
-        // Only capped legs could add up to more than u32 holds, and then the sums are not used.
-        jumps[lane] = jumps[lane].wrapping_add(jump);
+        add_jump(&mut jumps[lane], jump);
     }
 }
 
@@ -436,7 +448,7 @@ fn add_exit_jump(jumps: &mut [u32; LANES], legs: &Prepared, i: usize, reference:
     let (jump, gate) = (legs.jump_exit[i], legs.entry_gate[i]);
     for lane in 0..LANES {
         let jump = if reference[lane] <= gate { jump } else { 0 };
-        jumps[lane] = jumps[lane].wrapping_add(jump);
+        add_jump(&mut jumps[lane], jump);
     }
 }
 
@@ -506,7 +518,7 @@ impl Zoom {
     /// Raises `floor`, a lower bound on the greatest value. `base`: the legs that do not change
     /// in the box and are not in `source`.
     ///
-    /// `None` where there is nothing to gain: a box without extent, capped legs, too many legs.
+    /// `None` where there is nothing to gain: a box without extent, or capped legs.
     #[allow(clippy::too_many_arguments, reason = "one problem, in its parts")]
     pub(super) fn regions(
         &mut self,
@@ -520,12 +532,13 @@ impl Zoom {
     ) -> Option<Vec<Region>> {
         let parts = parts_for(legs);
         let ends = [bounds.high, (-bounds.low.1 + 0.0, -bounds.low.0 + 0.0)];
-        if legs > MOST_LEGS || !(0..2).all(|axis| self.axes[axis].set(ends[axis], parts)) {
+        if !(0..2).all(|axis| self.axes[axis].set(ends[axis], parts)) {
             return None;
         }
         for (tables, axis) in self.tables.iter_mut().zip(&self.axes) {
             tables.clear(axis);
         }
+        self.jump_unit = jump_unit(legs);
         self.cells.clear();
         let cells = self.axes[0].places() * self.axes[1].places();
         self.cells.resize(cells, [0.0; 4]);
@@ -552,12 +565,14 @@ impl Zoom {
             axes,
             tables,
             cells,
+            jump_unit,
             ..
         } = self;
+        let per_jump = 1.0 / *jump_unit;
         let mut reader = Reader::new(source);
         let mut chunk = Chunk::default();
         while reader.next(&mut chunk) {
-            uncapped &= legs.load(&chunk, axes, grid);
+            uncapped &= legs.load(&chunk, axes, grid, per_jump);
             for i in 0..CHUNK {
                 let (a, b) = (legs.long[i], legs.short[i]);
                 let weight = a + b;
@@ -655,7 +670,13 @@ impl Zoom {
             for cut in (part * FINE..(part + 1) * FINE).rev() {
                 let way = (end - own.cut_end(cut)).max(0.0);
                 for lane in 0..LANES {
-                    jumped[lane] += f64::from(jumps[cut][lane]) * JUMP_UNIT;
+                    let jump = jumps[cut][lane];
+                    let finite = f64::from(jump) * self.jump_unit;
+                    jumped[lane] += if jump == u32::MAX {
+                        f64::INFINITY
+                    } else {
+                        finite
+                    };
                     let value = jumped[lane] - slope[lane] * way;
                     rise[lane] = if value > rise[lane] {
                         value
@@ -795,16 +816,23 @@ impl Zoom {
             let Some(inner) = hull(&regions) else {
                 return false;
             };
+            let shrunk = area(&inner) / area(bounds);
             *bounds = inner;
             for (legs, side) in [(&mut *long, Side::Long), (&mut *short, Side::Short)] {
                 restrict(arch, legs, side, grid, bounds, base);
             }
-            if (long.len() + short.len()) as f64 > WORTH * legs as f64 {
+            let kept = (long.len() + short.len()) as f64 / legs as f64;
+            if kept > WORTH && shrunk > WORTH {
                 break;
             }
         }
         true
     }
+}
+
+fn area(bounds: &Box2) -> f64 {
+    let length = |(least, greatest): (f32, f32)| f64::from(greatest) - f64::from(least);
+    length(bounds.high) * length(bounds.low)
 }
 
 /// The least box that holds all regions.
