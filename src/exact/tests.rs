@@ -436,7 +436,8 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
         let fee = [0.0, 0.001][rng.below(2) as usize];
         let arch = [pulp::Arch::new(), pulp::Arch::Scalar][rng.below(2) as usize];
         let rule = [ExitRule::Intraday, ExitRule::AtClose][rng.below(2) as usize];
-        let grid = Grid::new(&statistics(arch, &batch, &members, fee), fee);
+        let all = statistics(arch, &batch, &members, fee);
+        let grid = Grid::new(&all, fee);
         let ends = |rng: &mut Rng| {
             let least = rng.between(-0.03, 0.03) as f32;
             (least, least + rng.between(0.0, 0.02) as f32)
@@ -457,7 +458,7 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
             store: true,
         });
         assert_eq!(taken.counts, [long.len(), short.len()], "case {case}");
-        folded += batch.bars() - long.len().max(short.len());
+        folded += all.legs as usize - long.len() - short.len();
         for corner in 0..12 {
             let within = |rng: &mut Rng, (least, greatest): (f32, f32)| match corner {
                 0 => least,
