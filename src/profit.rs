@@ -383,20 +383,28 @@ fn limit(reach: f32, strict: bool) -> f32 {
     f32::from_bits(reach.to_bits().wrapping_sub(u32::from(strict)))
 }
 
-/// Greatest f32 `x` with `clamp(pred + x, 0, cap) <= reach` (`<` if `strict`), the sum rounded to
-/// f32, and whether that is certain.
+/// Greatest f32 `x` with `clamp(pred + x, 0, top) <= reach` (`<` if `strict`), sums rounded to f32,
+/// and whether that is sure; where it is not, [`Leg::new`] has the answer.
+///
+/// The high gate with top 10 and, all signs turned, the low gate with top 1; one lane of a vector.
 #[inline(always)]
-fn breakpoint(pred: f32, reach: f32, cap: f32, strict: bool) -> (f32, bool) {
-    let never = !((reach > 0.0) | ((reach == 0.0) & !strict));
-    let always = (reach > cap) | ((reach == cap) & !strict);
-    let (x, sure) = greatest_addend(pred, limit(reach, strict));
-    let x = if always { f32::INFINITY } else { x };
-    let x = if never { f32::NEG_INFINITY } else { x };
-    (x, sure | never | always)
+pub(crate) fn breakpoint(pred: f32, reach: f32, top: f32, strict: bool) -> (f32, bool) {
+    let never = if strict {
+        !(reach > 0.0)
+    } else {
+        !(reach >= 0.0)
+    };
+    let always = if strict { reach > top } else { reach >= top };
+    // At least 0, so the neighbours are the next integers; + 0.0 turns -0.0 into 0.0.
+    let most = limit(if never { 1.0 } else { reach + 0.0 }, strict);
+    let (addend, sure) = nearby_addend(pred, most, f32::from_bits(most.to_bits() + 1));
+    let addend = if always { f32::INFINITY } else { addend };
+    let addend = if never { f32::NEG_INFINITY } else { addend };
+    (addend, sure | always | never)
 }
 
 /// Greatest finite f32 `x` with `pred + x <= limit`, the sum rounded to f32, and whether it has
-/// been found.
+/// been found. `above` is the next float after `limit`.
 ///
 /// The rounded sum is at most `limit` while the real sum is at most halfway to the next float,
 /// which places `x` to within an ulp or two; the neighbours decide. [`bisect_addend`] is the way
@@ -404,9 +412,8 @@ fn breakpoint(pred: f32, reach: f32, cap: f32, strict: bool) -> (f32, bool) {
 ///
 /// Without branches: which neighbour it is, is as good as random.
 #[inline(always)]
-fn greatest_addend(pred: f32, limit: f32) -> (f32, bool) {
-    let next = unordered(ordered(limit).wrapping_add(1));
-    let halfway = (f64::from(limit) + f64::from(next)) * 0.5;
+fn nearby_addend(pred: f32, limit: f32, above: f32) -> (f32, bool) {
+    let halfway = (f64::from(limit) + f64::from(above)) * 0.5;
     let x = (halfway - f64::from(pred)) as f32;
     let key = ordered(x);
     let at = |step: i32| unordered(key.wrapping_add(step));
@@ -430,7 +437,7 @@ fn unordered(key: i32) -> f32 {
     f32::from_bits((key ^ ((key >> 31) & 0x7fff_ffff)) as u32)
 }
 
-/// As [`greatest_addend`], by bisection over all floats; -inf if none.
+/// As [`nearby_addend`], by bisection over all floats; -inf if none.
 #[cold]
 #[inline(never)]
 fn bisect_addend(pred: f32, limit: f32) -> f32 {
@@ -517,7 +524,7 @@ mod tests {
             for limit in values {
                 for step in -3..=3 {
                     let limit = unordered(ordered(limit) + step);
-                    let (fast, sure) = greatest_addend(pred, limit);
+                    let (fast, sure) = nearby_addend(pred, limit, limit.next_up());
                     let slow = bisect_addend(pred, limit);
                     if sure {
                         assert_eq!(fast.to_bits(), slow.to_bits(), "{pred} + x <= {limit}");
@@ -611,6 +618,40 @@ mod tests {
             }
         }
         assert_eq!(cases, 4 * (bars.len() - 3));
+    }
+
+    #[test]
+    fn breakpoints_of_a_lane_are_those_of_a_leg_wherever_they_are_sure() {
+        let levels = [
+            -1.5, -1.0, -0.02, -1e-40, -0.0, 0.0, 1e-40, 0.013_7, 9.99, 10.0, 11.0,
+        ];
+        let preds = [
+            0.0, -0.0, 1e-40, 1e-9, 0.01, -0.02, -0.999_9, 9.99, 1e6, -1e6, 1e30,
+        ];
+        let (mut cases, mut unsure) = (0, 0);
+        for pred in preds {
+            for level in levels {
+                for step in -1..=1 {
+                    let level = unordered(ordered(level) + step);
+                    for strict in [false, true] {
+                        let high = high_breakpoint(pred, level, strict);
+                        let low = low_breakpoint(pred, level, strict) + 0.0;
+                        let (fast_high, high_sure) = breakpoint(pred, level, MAX_HIGH, strict);
+                        let (fast_low, low_sure) = breakpoint(-pred, -level, 1.0, strict);
+                        for (fast, slow, sure) in [
+                            (fast_high, high, high_sure),
+                            (-fast_low + 0.0, low, low_sure),
+                        ] {
+                            let same = fast.to_bits() == slow.to_bits();
+                            assert!(same || !sure, "{pred}, {level}: {fast}, not {slow}");
+                            cases += 1;
+                            unsure += u32::from(!sure);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(unsure * 10 < cases, "{unsure} of {cases} are not sure");
     }
 
     #[test]

@@ -38,8 +38,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::batch::{Batch, Simulation, Weights};
-use crate::profit::{Bar, ExitRule, MAX_HIGH, Multipliers, Side, gates};
+use crate::batch::{Batch, Weights};
+use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side, gates};
 
 /// Fraction bits of the magnitudes in [`Statistics`].
 const MAGNITUDE_BITS: i32 = 36;
@@ -55,22 +55,27 @@ pub(super) struct Statistics {
     /// Greatest weight.
     pub heaviest: f32,
     /// Sum of bounds on the constants of a leg, each rounded up to `2^-36`, in that unit.
-    magnitude: u128,
+    pub magnitude: u128,
 }
 
 impl Statistics {
     #[inline]
     pub(super) fn add(&mut self, bar: &Bar, weight: f32, fee: f64) {
+        self.legs += 1;
+        self.heaviest = self.heaviest.max(weight);
+        self.magnitude += u128::from(Self::magnitude(bar, weight, fee) as u64 + 1);
+    }
+
+    /// Bound on the constants of a leg, to be rounded up.
+    #[inline(always)]
+    pub(super) fn magnitude(bar: &Bar, weight: f32, fee: f64) -> f64 {
         let reach = |x: f32| f64::from(x.abs());
         // A part has a constant and, besides, its level's slope or the constant of its clamp.
         let magnitude = 2.0 * (reach(bar.high_pred) + reach(bar.low_pred) + reach(bar.close))
             + f64::from(bar.high.clamp(0.0, MAX_HIGH))
             + reach(bar.low).min(1.0)
             + fee;
-        let scaled = f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0;
-        self.legs += 1;
-        self.heaviest = self.heaviest.max(weight);
-        self.magnitude += u128::from(scaled as u64 + 1);
+        f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0
     }
 
     /// Adds the statistics of another shard of the same group.
@@ -96,6 +101,20 @@ fn exponent_above(x: f64) -> i32 {
 #[inline]
 pub(super) fn floor(x: f64) -> i64 {
     x.floor() as i64
+}
+
+/// [`floor`] as a lane of a vector, for numbers below 2^62: a cast to i64 checks its range, one
+/// number at a time.
+#[inline(always)]
+pub(super) fn floor_lane(x: f64) -> i64 {
+    /// Added to a number below 2^51, rounds it to an integer, which is then in the last bits.
+    const ROUND: f64 = 1.5 * (1_u64 << 52) as f64;
+    const HALF: f64 = (1_u64 << 32) as f64;
+    let upper = x * (1.0 / HALF) + ROUND;
+    let lower = x - (upper - ROUND) * HALF;
+    let nearest = lower + ROUND;
+    let bits = |shifted: f64| shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+    (bits(upper) << 32) + bits(nearest) - i64::from(nearest - ROUND > lower)
 }
 
 #[inline]
@@ -160,6 +179,12 @@ impl Grid {
     #[inline]
     pub(super) fn weight(&self, weight: f32) -> f32 {
         nearest(f64::from(weight) * self.per_weight) as f32
+    }
+
+    /// A weight in units, as a lane of a vector: without a conversion to an integer.
+    #[inline(always)]
+    pub(super) fn weight_lane(&self, weight: f32) -> f64 {
+        (f64::from(weight) * self.per_weight + 0.5).floor()
     }
 
     /// What the fee takes from entered legs of this total weight (in units of weight).
@@ -260,6 +285,20 @@ pub(super) struct Item {
 }
 
 impl Item {
+    pub(super) fn new(bar: &Bar, position: f32) -> Option<(Side, Self)> {
+        let leg = Leg::new(bar, position, 0.0)?;
+        let item = Self {
+            high_gate: leg.high_gate,
+            // No -0.0: keys of equal gates are equal.
+            low_gate: leg.low_gate + 0.0,
+            high_pred: bar.high_pred,
+            low_pred: bar.low_pred,
+            close: bar.close,
+            weight: leg.weight,
+        };
+        Some((leg.side, item))
+    }
+
     /// Whether some h of the box lifts the high level above its upper clamp.
     #[inline]
     pub(super) fn capped(&self, greatest: f32) -> bool {
@@ -403,17 +442,6 @@ impl Entered {
     }
 }
 
-/// Calls `f` with every bar and position of some simulations.
-#[inline(always)]
-pub(super) fn for_each_position(batch: &Batch, members: &[u32], mut f: impl FnMut(&Bar, f32)) {
-    let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
-    for simulation in simulations {
-        for (bar, position) in Simulation::positions(&simulation) {
-            f(&bar, position);
-        }
-    }
-}
-
 /// Bars whose gates are found at once.
 const CHUNK: usize = 16;
 
@@ -493,36 +521,6 @@ pub(super) fn count_sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
         }
     }
     sides
-}
-
-/// Statistics of some simulations.
-pub(super) fn statistics(batch: &Batch, members: &[u32], fee: f64) -> Statistics {
-    pulp::Arch::new().dispatch(Survey {
-        batch,
-        members,
-        fee,
-    })
-}
-
-struct Survey<'a> {
-    batch: &'a Batch,
-    members: &'a [u32],
-    fee: f64,
-}
-
-impl WithSimd for Survey<'_> {
-    type Output = Statistics;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Statistics {
-        let mut statistics = Statistics::default();
-        for_each_position(self.batch, self.members, |bar, position| {
-            if position != 0.0 {
-                statistics.add(bar, position.abs().min(10.0), self.fee);
-            }
-        });
-        statistics
-    }
 }
 
 /// Sums of some simulations at a pair, on the grid of their group.

@@ -244,8 +244,9 @@ impl Ranks {
 
     /// Most bytes that [`build`](Self::build) takes for `legs` legs.
     pub(super) fn bytes_needed(legs: usize) -> usize {
-        // Two events per leg, each twice; ranks; sort keys and their copy; six tables per axis.
-        let per_leg = 4 * size_of::<Event>() + size_of::<Rank>() + 2 * 2 * 8 + 2 * 44;
+        // Two events per leg, each twice; ranks; sort keys, of which there may be room for twice
+        // as many, and their copy; six tables per axis.
+        let per_leg = 4 * size_of::<Event>() + size_of::<Rank>() + 3 * 2 * 8 + 2 * 44;
         legs.saturating_mul(per_leg)
     }
 

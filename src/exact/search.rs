@@ -131,6 +131,8 @@ pub(super) struct Search {
     /// [`LATTICE_CELLS`] and [`LEAF_CELLS`]; tests take less to make small problems hard.
     pub lattice_cells: u64,
     pub leaf_cells: u64,
+    /// Most bytes for what is open.
+    pub max_bytes: usize,
     heap: BinaryHeap<Node>,
     children: Vec<Node>,
     sweep: Sweep,
@@ -141,6 +143,7 @@ impl Default for Search {
         Self {
             lattice_cells: LATTICE_CELLS,
             leaf_cells: LEAF_CELLS,
+            max_bytes: usize::MAX,
             heap: BinaryHeap::new(),
             children: Vec::new(),
             sweep: Sweep::default(),
@@ -173,6 +176,8 @@ impl Search {
             block: whole,
         });
         let mut open = None;
+        // While the heap grows it is held twice, and is twice as large then.
+        let most_open = self.max_bytes / (3 * size_of::<Node>());
         while let Some(node) = self.heap.pop() {
             if node.bound < best.floor {
                 break;
@@ -180,7 +185,7 @@ impl Search {
             if !node.is_open(best) {
                 continue;
             }
-            if work > work_cap {
+            if work > work_cap || self.heap.len() > most_open {
                 open = Some(node.bound);
                 // The corners of what is open are the best pairs that are at hand.
                 self.heap.push(node);
@@ -207,10 +212,22 @@ impl Search {
                 floor: best.floor,
                 children: &mut self.children,
             });
+            if self.heap.capacity() - self.heap.len() < self.children.len() {
+                // What was open when it was put in may not be any more.
+                self.heap.retain(|node| node.is_open(best));
+                if self.heap.len() > self.heap.capacity() / 2 {
+                    self.heap.reserve(self.heap.capacity());
+                }
+            }
             let children = self.children.iter().filter(|child| child.is_open(best));
             self.heap.extend(children);
         }
         Searched { work, open }
+    }
+
+    /// Gives back the memory of what was open.
+    pub(super) fn clear(&mut self) {
+        self.heap = BinaryHeap::new();
     }
 
     /// Heap memory held, in bytes.
