@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use half::{bf16, f16};
 use trisect::{Bar, Batch, ExitRule, Leg, Multipliers, Side, canonical_profit};
 
-use crate::support::{Columns, KINDS, Kind, Rng, candidates, package, scratch};
+use crate::support::{Columns, KINDS, Kind, Rng, candidates, package, required, scratch};
 
 /// Legs per side of a simulation that can be packed, as in `kernels/evaluate.cu`.
 const MAX_PACKED: usize = 8;
@@ -456,15 +456,12 @@ fn draw_cases(seed: u64, size: Size, count: usize) -> Vec<Case> {
         .collect()
 }
 
-/// Whether `TRISECT_TEST_REQUIRE` names a C++ compiler.
-fn required() -> bool {
-    let names = env::var("TRISECT_TEST_REQUIRE").unwrap_or_default();
-    names.split(',').any(|name| name.trim() == "cxx")
-}
-
 /// Says why a test does nothing, or fails if it must not.
 fn skip(reason: &str) {
-    assert!(!required(), "TRISECT_TEST_REQUIRE names cxx, but {reason}");
+    assert!(
+        !required("cxx"),
+        "TRISECT_TEST_REQUIRE names cxx, but {reason}"
+    );
     eprintln!("skipped: {reason}");
 }
 
