@@ -614,6 +614,68 @@ TRISECT_DEVICE void cut(const State& state, const Store& store) {
     }
 }
 
+// Whether a tie may be broken in favour of the newer rectangle, see `enter_pair`; then the order of
+// entry matters. Lanes over pairs. May say yes where there is none.
+TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsigned flags) {
+    const unsigned lane = threadIdx.x % WARP_LANES;
+    const unsigned first = state.evaluated == 0 ? 1 : state.evaluated;
+    const unsigned end = state.evaluated + state.asked;
+    bool tied = false;
+    for (unsigned plus = first + 2 * lane; plus < end; plus += 2 * WARP_LANES) {
+        const double m = store.value(plus + 1);
+        if (!(store.value(plus) < m)) {
+            continue;
+        }
+        // The head may be what was there, what is divided in this round, or what is new.
+        const unsigned level = level_of(flags, store.marks[plus].x);
+        tied |= store.head[level] != NONE && store.head_value[level] == m;
+        for (unsigned i = 0; i < state.planned; ++i) {
+            tied |= store.value(store.divisions[i].rect) == m;
+        }
+        for (unsigned other = first; other < end; ++other) {
+            tied |= other != plus + 1 && store.value(other) == m;
+        }
+    }
+    return __any_sync(ALL_LANES, tied);
+}
+
+// Puts what was cut into the classes where the order of entry does not matter. Lanes over classes.
+TRISECT_DEVICE void enter_unordered(State& state, const Store& store, const Task& task) {
+    const unsigned lane = threadIdx.x % WARP_LANES;
+    const unsigned first = state.evaluated == 0 ? 1 : state.evaluated;
+    const unsigned end = state.evaluated + state.asked;
+    // A division makes two new classes at most.
+    const unsigned known = state.classes + 3;
+    const unsigned classes = known < task.classes ? known : task.classes;
+    unsigned used = state.classes;
+    for (unsigned chunk = 0; chunk < classes; chunk += WARP_LANES) {
+        const unsigned level = chunk + lane;
+        bool entered = false;
+        if (level < classes) {
+            auto enter = [&](unsigned rect) {
+                const uint2 mark = store.marks[rect];
+                if (level_of(task.flags, mark.x) == level) {
+                    enter_class(store, level, rect, store.value(rect), static_cast<int>(mark.y));
+                    entered = true;
+                }
+            };
+            for (unsigned rect = first; rect < end; ++rect) {
+                enter(rect);
+            }
+            for (unsigned i = 0; i < state.planned; ++i) {
+                enter(store.divisions[i].rect);
+            }
+        }
+        const unsigned votes = __ballot_sync(ALL_LANES, entered);
+        const unsigned highest = chunk + WARP_LANES - __clz(static_cast<int>(votes));
+        used = votes != 0 && highest > used ? highest : used;
+    }
+    if (lane == 0) {
+        state.classes = used;
+        state.age += 5 * state.planned;
+    }
+}
+
 // Puts what was cut into the classes, in order. One lane.
 TRISECT_DEVICE void enter_classes(State& state, const Store& store, unsigned flags) {
     for (unsigned i = state.planned; i-- > 0;) {
@@ -1000,9 +1062,16 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
         __syncwarp();
         cut(state, store);
         __syncwarp();
+        // PERF: one lane after the other takes a third of all instructions of a search.
+        const bool ordered = order_matters(state, store, task.flags);
+        if (!ordered) {
+            enter_unordered(state, store, task);
+        }
         if (lane == 0) {
             const bool first = state.evaluated == 0;
-            enter_classes(state, store, task.flags);
+            if (ordered) {
+                enter_classes(state, store, task.flags);
+            }
             state.evaluated += state.asked;
             state.asked = 0;
             ++state.rounds;
