@@ -629,9 +629,11 @@ TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsign
         // The head may be what was there, what is divided in this round, or what is new.
         const unsigned level = level_of(flags, store.marks[plus].x);
         tied |= store.head[level] != NONE && store.head_value[level] == m;
+#pragma unroll 1
         for (unsigned i = 0; i < state.planned; ++i) {
             tied |= store.value(store.divisions[i].rect) == m;
         }
+#pragma unroll 1
         for (unsigned other = first; other < end; ++other) {
             tied |= other != plus + 1 && store.value(other) == m;
         }
@@ -659,9 +661,11 @@ TRISECT_DEVICE void enter_unordered(State& state, const Store& store, const Task
                     entered = true;
                 }
             };
+#pragma unroll 1
             for (unsigned rect = first; rect < end; ++rect) {
                 enter(rect);
             }
+#pragma unroll 1
             for (unsigned i = 0; i < state.planned; ++i) {
                 enter(store.divisions[i].rect);
             }
@@ -853,6 +857,7 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
         const double value = store.value(rect);
         const int age = store.age(rect);
         unsigned at = count;
+#pragma unroll 1
         for (unsigned k = 0; k < ties; ++k) {
             const unsigned other = store.divisions[count + k].next;
             const unsigned other_turn = store.chosen[level_of(task.flags, store.marks[other].x)];
