@@ -1,9 +1,16 @@
 //! The exact optimum beside DIRECT with 500 evaluations, on the same groups.
 //!
 //! `exact/TxS`: S groups of one simulation of T bars, one thread; `exact/pooled`: one group of all;
-//! `exact/threads`: many groups on 1 and 2 threads. Throughput is in bars. Data: skilled forecasts
-//! (`synthetic::batch`) and noise (forecasts that know nothing of the bar). Every result is
+//! `exact/threads`: many groups on 1 and 2 threads. Throughput is in bars. Every result is
 //! checked to be proved, and not below DIRECT's, before anything is timed.
+//!
+//! Data, always with the bars of `synthetic::batch`:
+//!
+//! * `skilled`: its forecasts, off by at most 1 %;
+//! * `noise`: forecasts that know nothing of the bar, Gaussian around +-0.5 % with a deviation of
+//!   1 %;
+//! * `flat`: forecasts that know nothing of the bar, uniform over 0 to +-3 %, a hard family: the
+//!   profit has two peaks and is flat around both.
 
 mod synthetic;
 
@@ -20,17 +27,19 @@ type Source = fn(usize, usize) -> Batch;
 
 const BOX: (f32, f32) = (-0.03, 0.03);
 
-/// The bars of [`synthetic::batch`] with forecasts of their own: uniform around usual levels.
-fn noise(simulations: usize, bars: usize) -> Batch {
+/// The bars of [`synthetic::batch`] with the highs and lows that `forecast` draws.
+fn forecast(
+    simulations: usize,
+    bars: usize,
+    mut forecast: impl FnMut(&mut synthetic::Rng) -> (f64, f64),
+) -> Batch {
     let mut rng = synthetic::Rng::new(3);
     let skilled = synthetic::batch(simulations, bars);
     let mut builder = Batch::builder();
     for simulation in skilled.simulations() {
-        let mut forecast = |low: f64, high: f64| -> Vec<f32> {
-            let bars = 0..simulation.bars();
-            bars.map(|_| rng.between(low, high) as f32).collect()
-        };
-        let (high_pred, low_pred) = (forecast(0.0, 0.03), forecast(-0.03, 0.0));
+        let pairs = (0..simulation.bars()).map(|_| forecast(&mut rng));
+        let (high_pred, low_pred): (Vec<f32>, Vec<f32>) =
+            pairs.map(|(high, low)| (high as f32, low as f32)).unzip();
         let Weights::EntryExit(position) = simulation.weights else {
             unreachable!("as drawn");
         };
@@ -43,6 +52,21 @@ fn noise(simulations: usize, bars: usize) -> Batch {
         builder.push(simulation).expect("drawn within the limits");
     }
     builder.build().expect("at least one simulation")
+}
+
+fn noise(simulations: usize, bars: usize) -> Batch {
+    forecast(simulations, bars, |rng| {
+        // Box and Muller: two independent numbers.
+        let radius = (-2.0 * (1.0 - rng.between(0.0, 1.0)).ln()).sqrt();
+        let (sin, cos) = rng.between(0.0, std::f64::consts::TAU).sin_cos();
+        (0.005 + 0.01 * radius * cos, -0.005 + 0.01 * radius * sin)
+    })
+}
+
+fn flat(simulations: usize, bars: usize) -> Batch {
+    forecast(simulations, bars, |rng| {
+        (rng.between(0.0, 0.03), rng.between(-0.03, 0.0))
+    })
 }
 
 fn solve(solver: &mut ExactSolver, batch: &Batch, members: &[u32]) -> Exact {
@@ -92,9 +116,15 @@ fn check(batch: &Batch, groups: &[Vec<u32>], sharing: Sharing) {
 }
 
 fn exact(criterion: &mut Criterion) {
-    let sources: [(&str, Source); 2] = [("skilled", synthetic::batch), ("noise", noise)];
+    let shapes = [(200, 2000), (6, 100_000), (2000, 100)];
+    let sources: [(&str, Source); 3] = [
+        ("skilled", synthetic::batch),
+        ("noise", noise),
+        ("flat", flat),
+    ];
     for (data, draw) in sources {
-        for (bars, simulations) in [(6, 100_000), (200, 2000), (2000, 100)] {
+        let shapes = &shapes[..if data == "flat" { 1 } else { 3 }];
+        for &(bars, simulations) in shapes {
             let batch = draw(simulations, bars);
             let groups: Vec<Vec<u32>> = (0..simulations as u32).map(|s| vec![s]).collect();
             check(&batch, &groups, Sharing::PerSimulation);

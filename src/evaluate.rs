@@ -159,6 +159,9 @@ pub enum Device {
 }
 
 /// How a GPU stores the batch.
+///
+/// With 16 bits a search scores the batch of the rounded values; what it reports is recomputed on the
+/// batch as it was given, like every reported profit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Storage {
     /// 24 bytes per leg. The bits of the CPU.

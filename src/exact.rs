@@ -9,8 +9,9 @@
 //! 1. **Fixed point** (`exact/fixed.rs`). The value of a group at a pair is an integer, the same
 //!    in any order of legs, simulations, threads and shards, and monotone between gates to the
 //!    last bit. [`exact_profit`] is this value; it is what [`exact`] maximises.
-//! 2. **Zoom** (`exact/zoom.rs`), for thousands of legs: bounds over a grid of values put aside
-//!    most of the box, and most legs become a constant.
+//! 2. **Zoom** (`exact/zoom.rs`), for thousands of legs: bounds of second order over a grid of
+//!    values put aside most of the box, and most legs become a constant. The legs are read from
+//!    the batch, 64 side by side (`exact/chunk.rs`); only those that still change are copied.
 //! 3. **Ranks** (`exact/ranks.rs`): what is left, as events on sorted thresholds.
 //! 4. **Lattice** (`exact/lattice.rs`) when there are few pairs of ranks, else **branch and
 //!    bound** over blocks of ranks (`exact/search.rs`) with lattices as leaves.
@@ -19,8 +20,13 @@
 //!
 //! With [`ExitRule::AtClose`] the two axes do not interact, and two scans do.
 //!
-//! Complexity: O(N log N) to prepare. Branch and bound has no useful bound in the worst case; on
-//! forecasts it reads every event a few times.
+//! Complexity: a few passes over the batch, and O(N log N) for what the zoom leaves. Branch and
+//! bound has no useful bound in the worst case; on forecasts it reads every event a few times.
+//!
+//! Memory beyond the batch: tables of at most 3 MB for the zoom; about 240 bytes per leg that
+//! changes in what is left of the box, and what is open in the branch and bound. From 20,000 legs
+//! on this is less than 64 bytes per leg of the group, with good forecasts as with random ones
+//! (measured: 60 at 20,000, 25 at 200,000, 16 at 2,000,000).
 //!
 //! # Ties
 //!
@@ -31,8 +37,10 @@
 //! improve on stays at its forecasts, and no threshold is left by more than it takes.
 
 mod best;
+mod chunk;
 mod fixed;
 mod kinetic;
+mod lanes;
 mod lattice;
 mod radix;
 mod ranks;
@@ -44,17 +52,20 @@ mod search;
 mod tests;
 mod zoom;
 
-use crate::batch::{Batch, MAX_MOVE};
+use pulp::{Simd, WithSimd};
+
+use crate::batch::{Batch, MAX_MOVE, Weights};
 use crate::error::Error;
-use crate::profit::{Bar, ExitRule, Multipliers, Side};
+use crate::profit::{ExitRule, Multipliers};
 
 use best::{Best, nearest_in_cell};
-use fixed::{Entered, Grid, Item, Statistics};
+use chunk::Source;
+use fixed::{Entered, Grid, Item, Statistics, for_each_leg};
 pub use region::{FlatRegion, Robust, RobustOptions, flat_region, robust_optimum};
 
 use ranks::{Box2, Corner, MAX_LEGS, Ranks};
 use search::Search;
-use zoom::Zoom;
+use zoom::{Region, Zoom, hull};
 
 /// Fewest legs that are zoomed. Measured.
 const ZOOM_LEGS: usize = 1000;
@@ -63,8 +74,11 @@ const ZOOM_LEGS: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnCap {
     /// Go on with a method whose work does not depend on how flat the profit is, about
-    /// O(N log² N), up to the proof. Where more pairs than the cap allows are equal to within
-    /// rounding, a gap of that size remains: below 2^-43 of the sum of the legs' magnitudes.
+    /// O(N log² N), up to the proof. It compares the rows of pairs (one low gate, all high gates)
+    /// in f64, and goes through those exactly that are equal to within rounding. Where they are
+    /// more than the cap allows, a gap of that size remains: below 2^-43 of the sum of the legs'
+    /// magnitudes. Such ties are made (a grid of prices on which what one leg gains another
+    /// loses); on no forecasts was one seen.
     #[default]
     Prove,
     /// Return the best pair so far with the proven upper bound.
@@ -79,7 +93,8 @@ pub struct ExactOptions {
     pub work_cap: Option<u64>,
     /// What to do past the cap.
     pub on_cap: OnCap,
-    /// Most bytes of memory beyond the batch; `None`: no limit but that of the machine.
+    /// Most bytes of memory beyond the batch; `None`: no limit but that of the machine. The branch
+    /// and bound takes what is left of it; where that is too little, it ends as past its cap.
     pub max_bytes: Option<usize>,
 }
 
@@ -90,7 +105,8 @@ pub struct Exact {
     pub multipliers: Multipliers,
     /// Mean profit of the group's simulations there: [`exact_profit`], to the bit.
     pub profit: f64,
-    /// No pair in the box has a higher profit than this; equal to `profit` when proved.
+    /// No pair in the box has a higher profit than this; equal to `profit` when proved. The gap
+    /// that [`OnCap::Prove`] may leave is below 2^-43 of the sum of the legs' magnitudes.
     pub upper_bound: f64,
     /// Work done: one unit is one event read (a leg has up to two) or eight pairs swept.
     pub work: u64,
@@ -181,7 +197,8 @@ pub fn exact_profit(
             limit: MAX_MOVE,
         });
     }
-    let grid = Grid::new(&fixed::statistics(batch, members, fee), fee);
+    let statistics = chunk::statistics(pulp::Arch::new(), batch, members, fee);
+    let grid = Grid::new(&statistics, fee);
     let entered = fixed::entered(batch, members, &grid, multipliers, exit_rule);
     Ok(grid.profit(entered.value(&grid, multipliers), members.len()))
 }
@@ -228,11 +245,24 @@ impl ExactSolver {
     ) -> Result<Exact, Error> {
         check_group(batch, members, fee)?;
         let bounds = check_box(high_bounds, low_bounds)?;
-        let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
-        let grid = Grid::new(&statistics, fee);
-        let found = match exit_rule {
-            ExitRule::AtClose => self.at_close(&grid, &bounds, options)?,
-            ExitRule::Intraday => self.intraday(&grid, &bounds, options)?,
+        if options.max_bytes.is_some_and(|limit| self.bytes() > limit) {
+            // From larger groups.
+            *self = Self::new();
+        }
+        let (found, grid) = if legs_at_most(batch, members) < ZOOM_LEGS {
+            let statistics = self.collect(batch, members, fee, exit_rule, &bounds, options)?;
+            let grid = Grid::new(&statistics, fee);
+            let base = Entered::default();
+            let found = match exit_rule {
+                ExitRule::AtClose => self.at_close(&grid, &bounds, &base, options)?,
+                ExitRule::Intraday => {
+                    let cap = work_cap(statistics.legs, options);
+                    self.search_ranks(&grid, &bounds, &base, cap, &mut Best::none(), options)?
+                }
+            };
+            (found, grid)
+        } else {
+            self.large(batch, members, fee, exit_rule, &bounds, options)?
         };
         let profit = grid.profit(found.value, members.len());
         Ok(Exact {
@@ -256,54 +286,191 @@ impl ExactSolver {
         self.long.clear();
         self.short.clear();
         let [long, short] = fixed::count_sides(batch, members);
-        let bytes = (long + short) * size_of::<Item>();
+        // One more of each: see `Collect`.
+        let bytes = (long + 1 + short + 1) * size_of::<Item>();
         reserve("the legs of a group", bytes, 0, options)?;
         for (legs, count) in [(&mut self.long, long), (&mut self.short, short)] {
-            legs.try_reserve_exact(count).map_err(|_| Error::Memory {
-                what: "the legs of a group",
-                needed: bytes,
-                limit: None,
-            })?;
+            legs.try_reserve_exact(count + 1)
+                .map_err(|_| Error::Memory {
+                    what: "the legs of a group",
+                    needed: bytes,
+                    limit: None,
+                })?;
         }
-        let mut statistics = Statistics::default();
-        self.arch.dispatch(|| {
-            fixed::for_each_position(batch, members, |bar, position| {
-                let legs = (&mut self.long, &mut self.short);
-                take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
-            });
-        });
-        Ok(statistics)
+        Ok(self.arch.dispatch(Collect {
+            batch,
+            members,
+            fee,
+            exit_rule,
+            bounds,
+            counts: [long, short],
+            legs: (&mut self.long, &mut self.short),
+        }))
     }
 
-    fn intraday(
+    /// A group whose box is worth a zoom. Its legs are read from the batch: once for their
+    /// statistics, once for the regions, and once per region for the legs that change in it.
+    fn large(
+        &mut self,
+        batch: &Batch,
+        members: &[u32],
+        fee: f64,
+        exit_rule: ExitRule,
+        bounds: &Box2,
+        options: &ExactOptions,
+    ) -> Result<(Found, Grid), Error> {
+        let arch = self.arch;
+        let statistics = chunk::statistics(arch, batch, members, fee);
+        let grid = Grid::new(&statistics, fee);
+        let legs = statistics.legs as usize;
+        self.long.clear();
+        self.short.clear();
+        let source = Source::Batch(batch, members, exit_rule);
+        let base = Entered::default();
+        let mut best = Best::none();
+        let floor = &mut best.floor;
+        let held = self.bytes() - self.zoom.bytes();
+        reserve(
+            "the zoom of a group",
+            Zoom::bytes_needed(legs),
+            held,
+            options,
+        )?;
+        let regions = self
+            .zoom
+            .regions(arch, &source, legs, &grid, bounds, &base, floor);
+        let whole = Region {
+            bounds: *bounds,
+            bound: f64::INFINITY,
+        };
+        let is_zoomed = regions.is_some();
+        let mut regions = regions.unwrap_or(vec![whole]);
+        if exit_rule == ExitRule::AtClose {
+            // The axes do not interact: one box for both.
+            let bounds = hull(&regions).unwrap_or(*bounds);
+            regions = vec![Region { bounds, ..whole }];
+        }
+        let cap = work_cap(statistics.legs, options);
+        let mut found = Found {
+            value: i64::MIN,
+            at: Multipliers::BASELINE,
+            upper_bound: i64::MIN,
+            work: 0,
+        };
+        for region in regions {
+            if region.bound < best.floor {
+                continue;
+            }
+            let Region { mut bounds, .. } = region;
+            let mut base = Entered::default();
+            self.take(source, &grid, &bounds, &mut base, options)?;
+            if is_zoomed {
+                let legs = (&mut self.long, &mut self.short);
+                let floor = &mut best.floor;
+                let zoom = &mut self.zoom;
+                if !zoom.run(arch, legs, &grid, &mut bounds, &mut base, floor, ZOOM_LEGS) {
+                    continue;
+                }
+            }
+            if exit_rule == ExitRule::AtClose {
+                return Ok((self.at_close(&grid, &bounds, &base, options)?, grid));
+            }
+            let cap = cap.saturating_sub(found.work);
+            let part = self.search_ranks(&grid, &bounds, &base, cap, &mut best, options)?;
+            found = Found {
+                upper_bound: found.upper_bound.max(part.upper_bound),
+                work: found.work + part.work,
+                ..part
+            };
+        }
+        Ok((found, grid))
+    }
+
+    /// Takes in the legs that change inside `bounds`, and adds those that do not to `base`.
+    fn take(
+        &mut self,
+        source: Source<'_>,
+        grid: &Grid,
+        bounds: &Box2,
+        base: &mut Entered,
+        options: &ExactOptions,
+    ) -> Result<(), Error> {
+        /// What the legs of a group are called in an error.
+        const WHAT: &str = "the legs of a group";
+        self.long.clear();
+        self.short.clear();
+        let bytes = |counts: [usize; 2]| (counts[0] + counts[1]) * size_of::<Item>();
+        if options.max_bytes.is_some() {
+            // Their number first, to hold no more than they need.
+            let base = &mut Entered::default();
+            let counts = self.pass(source, grid, bounds, base, false).counts;
+            let held = self.zoom.bytes() + self.ranks.bytes() + self.search.bytes();
+            reserve(WHAT, bytes(counts), held, options)?;
+            self.long.reserve_exact(counts[0]);
+            self.short.reserve_exact(counts[1]);
+        }
+        let taken = self.pass(source, grid, bounds, base, true);
+        if taken.stored {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            what: WHAT,
+            needed: bytes(taken.counts),
+            limit: None,
+        })
+    }
+
+    fn pass(
+        &mut self,
+        source: Source<'_>,
+        grid: &Grid,
+        bounds: &Box2,
+        base: &mut Entered,
+        store: bool,
+    ) -> chunk::Taken {
+        self.arch.dispatch(chunk::Take {
+            source,
+            grid,
+            bounds,
+            base,
+            long: &mut self.long,
+            short: &mut self.short,
+            store,
+        })
+    }
+
+    /// The best pair of a region in rank form, in units.
+    fn search_ranks(
         &mut self,
         grid: &Grid,
         bounds: &Box2,
+        base: &Entered,
+        cap: u64,
+        best: &mut Best,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
-        let mut best = Best::none();
-        let (bounds, base) = self.zoomed(grid, bounds, &mut best);
-        let bounds = &bounds;
         self.reserve_ranks(options)?;
         self.ranks.build(
             self.arch,
             &self.long,
             &self.short,
-            &base,
+            base,
             grid,
             bounds,
             Corner::Greatest,
         );
-        let legs = (self.long.len() + self.short.len()) as u64;
-        let cap = options.work_cap.unwrap_or(64 * legs + 1_000_000);
+        let left = options
+            .max_bytes
+            .map(|limit| limit.saturating_sub(self.bytes() - self.search.bytes()));
+        self.search.max_bytes = left.unwrap_or(usize::MAX);
         let mut searched = self
             .search
-            .run(self.arch, &self.ranks, grid, bounds, cap, &mut best);
+            .run(self.arch, &self.ranks, grid, bounds, cap, best);
         if searched.open.is_some() && (options.on_cap == OnCap::Prove || best.value == i64::MIN) {
-            let held = self.bytes();
             let bytes = kinetic::bytes_needed(&self.ranks);
-            reserve("the kinetic tree of a group", bytes, held, options)?;
-            let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), &mut best);
+            self.search.clear();
+            reserve("the kinetic tree of a group", bytes, self.bytes(), options)?;
+            let more = kinetic::run(&self.ranks, grid, bounds, cap.max(1_000_000), best);
             searched.open = more.open;
             searched.work += more.work;
         }
@@ -315,43 +482,14 @@ impl ExactSolver {
         })
     }
 
-    /// The part of the box that matters, with the sums of the legs that do not change there; the
-    /// others stay.
-    fn zoomed(&mut self, grid: &Grid, bounds: &Box2, best: &mut Best) -> (Box2, Entered) {
-        let (mut bounds, mut base) = (*bounds, Entered::default());
-        let mut legs = self.long.iter().chain(&self.short);
-        if self.long.len() + self.short.len() >= ZOOM_LEGS
-            && !legs.any(|item| item.capped(bounds.high.1))
-        {
-            self.zoom.run(
-                self.arch,
-                (&mut self.long, &mut self.short),
-                grid,
-                &mut bounds,
-                &mut base,
-                &mut best.floor,
-                ZOOM_LEGS,
-            );
-        }
-        (bounds, base)
-    }
-
     /// Refuses rank forms that are too large.
     fn reserve_ranks(&self, options: &ExactOptions) -> Result<(), Error> {
         let legs = self.long.len() + self.short.len();
-        if legs > MAX_LEGS {
-            return Err(Error::BatchTooLarge {
-                bars: legs,
-                limit: MAX_LEGS,
-            });
-        }
-        let held = (self.long.capacity() + self.short.capacity()) * size_of::<Item>();
-        reserve(
-            "the rank form of a group",
-            Ranks::bytes_needed(legs),
-            held,
-            options,
-        )
+        check_ranks(legs)?;
+        let bytes = Ranks::bytes_needed(legs);
+        // What is held of it already is not needed again.
+        let held = self.bytes() - self.ranks.bytes();
+        reserve("the rank form of a group", bytes, held, options)
     }
 
     /// The legs hold no coupling: the best h and the best l, each on its own.
@@ -359,17 +497,16 @@ impl ExactSolver {
         &mut self,
         grid: &Grid,
         bounds: &Box2,
+        base: &Entered,
         options: &ExactOptions,
     ) -> Result<Found, Error> {
-        let (bounds, base) = self.zoomed(grid, bounds, &mut Best::none());
-        let bounds = &bounds;
         self.reserve_ranks(options)?;
         let ranks = &mut self.ranks;
         ranks.build(
             self.arch,
             &self.long,
             &self.short,
-            &base,
+            base,
             grid,
             bounds,
             Corner::Greatest,
@@ -409,38 +546,65 @@ impl ExactSolver {
     }
 }
 
-/// Counts a leg in, and keeps it if it can be entered inside the box.
-#[inline(always)]
-fn take_leg(
-    bar: &Bar,
-    position: f32,
+/// The pass over the bars of a group: statistics of all legs, and those that can be entered inside
+/// the box. Not a closure: that would not be taken into the function that has the wide
+/// instructions.
+struct Collect<'a> {
+    batch: &'a Batch,
+    members: &'a [u32],
     fee: f64,
     exit_rule: ExitRule,
-    bounds: &Box2,
-    statistics: &mut Statistics,
-    (long, short): (&mut Vec<Item>, &mut Vec<Item>),
-) {
-    let Some((side, mut item)) = Item::new(bar, position) else {
-        return;
-    };
-    statistics.add(bar, item.weight, fee);
-    let at_close = exit_rule == ExitRule::AtClose;
-    match side {
-        Side::Long if bounds.reaches_long(&item) => {
+    bounds: &'a Box2,
+    /// Number of long and of short legs.
+    counts: [usize; 2],
+    /// Long and short, both empty.
+    legs: (&'a mut Vec<Item>, &'a mut Vec<Item>),
+}
+
+impl WithSimd for Collect<'_> {
+    type Output = Statistics;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Statistics {
+        let mut statistics = Statistics::default();
+        let (long, short) = self.legs;
+        // Every leg is written to the end of both and counted in one: the side of a leg is as good
+        // as random.
+        long.resize(self.counts[0] + 1, Item::default());
+        short.resize(self.counts[1] + 1, Item::default());
+        let (mut longs, mut shorts) = (0, 0);
+        let at_close = self.exit_rule == ExitRule::AtClose;
+        for_each_leg(simd, self.batch, self.members, |bar, position, item| {
+            if position == 0.0 {
+                return;
+            }
+            statistics.add(bar, item.weight, self.fee);
+            let (mut as_long, mut as_short) = (item, item);
             if at_close {
                 // Takes no profit at the level.
-                item.high_gate = f32::NEG_INFINITY;
+                as_long.high_gate = f32::NEG_INFINITY;
+                as_short.low_gate = f32::INFINITY;
             }
-            long.push(item);
-        }
-        Side::Short if bounds.reaches_short(&item) => {
-            if at_close {
-                item.low_gate = f32::INFINITY;
-            }
-            short.push(item);
-        }
-        _ => {}
+            long[longs] = as_long;
+            longs += usize::from((position > 0.0) & self.bounds.reaches_long(&item));
+            short[shorts] = as_short;
+            shorts += usize::from((position < 0.0) & self.bounds.reaches_short(&item));
+        });
+        long.truncate(longs);
+        short.truncate(shorts);
+        statistics
     }
+}
+
+/// Checks that so many legs can be ranked.
+fn check_ranks(legs: usize) -> Result<(), Error> {
+    if legs <= MAX_LEGS {
+        return Ok(());
+    }
+    Err(Error::BatchTooLarge {
+        bars: legs,
+        limit: MAX_LEGS,
+    })
 }
 
 /// Checks that `bytes` can be had beside `held`.
@@ -476,6 +640,22 @@ struct Found {
     at: Multipliers,
     upper_bound: i64,
     work: u64,
+}
+
+/// Number of legs of some simulations, if no position were 0.
+fn legs_at_most(batch: &Batch, members: &[u32]) -> usize {
+    let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
+    simulations
+        .map(|simulation| match simulation.weights {
+            Weights::AlwaysOn { sell: Some(_), .. } => 2 * simulation.bars(),
+            _ => simulation.bars(),
+        })
+        .sum()
+}
+
+/// Most work of the branch and bound for so many legs.
+fn work_cap(legs: u64, options: &ExactOptions) -> u64 {
+    options.work_cap.unwrap_or(64 * legs + 1_000_000)
 }
 
 fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {

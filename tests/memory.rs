@@ -1,13 +1,14 @@
-//! Memory held and needed, counted by the allocator. A binary of its own with one test, because
-//! every other test would be counted, too.
+//! Memory held and needed, counted by the allocator. A binary of its own whose parts run one after
+//! the other, because every other test would be counted, too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trisect::{
-    Batch, DirectOptions, Evaluate, EvaluateOptions, Evaluator, Fields, Method, OptimizeOptions,
-    Progress, Sharing, Weights, optimize,
+    Batch, DirectOptions, EQUITY_FEE, Error, Evaluate, EvaluateOptions, Evaluator, ExactOptions,
+    ExactSolver, ExitRule, Fields, FlatRegion, Method, OptimizeOptions, Progress, RobustOptions,
+    Sharing, Weights, flat_region, optimize, robust_optimum,
 };
 
 /// The system's allocator, counting bytes held and their peak.
@@ -65,6 +66,144 @@ fn batch() -> Batch {
 }
 
 #[test]
+fn memory_stays_within_what_is_stated() {
+    a_batch_and_its_search_stay_within_the_stated_memory();
+    an_exact_optimum_takes_at_most_64_bytes_per_leg();
+    a_limit_on_memory_is_kept_or_refused();
+}
+
+/// One simulation of so many bars; forecasts that know the bar, or that lie anywhere around usual
+/// levels, so that the profit is flat around its optimum.
+fn pooled(bars: usize, skilled: bool) -> Batch {
+    let mut state = 1_u64;
+    let mut between = |low: f64, high: f64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (low + (high - low) * ((state >> 11) as f64 / (1_u64 << 53) as f64)) as f32
+    };
+    let mut columns: [Vec<f32>; 6] = Default::default();
+    for _ in 0..bars {
+        let close = between(-0.03, 0.03);
+        let high = close.max(0.0) + between(0.0, 0.02);
+        let low = close.min(0.0) - between(0.0, 0.02);
+        let (high_pred, low_pred) = if skilled {
+            (high + between(-0.01, 0.01), low + between(-0.01, 0.01))
+        } else {
+            (between(0.0, 0.03), between(-0.03, 0.0))
+        };
+        let position = between(-1.0, 1.0).signum();
+        let bar = [close, high, low, high_pred, low_pred, position];
+        for (column, value) in columns.iter_mut().zip(bar) {
+            column.push(value);
+        }
+    }
+    let [close, high, low, high_pred, low_pred, position] = &columns;
+    let fields = Fields {
+        close: &close[..],
+        high,
+        low,
+        high_pred,
+        low_pred,
+        weights: Weights::EntryExit(&position[..]),
+    };
+    Batch::from_slices(&[bars], fields).unwrap()
+}
+
+const BOX: (f32, f32) = (-0.03, 0.03);
+
+/// The most that `f` holds at once, in bytes beyond what is held before.
+fn peak<T>(f: impl FnOnce() -> T) -> (T, usize) {
+    let held = HELD.load(Ordering::Relaxed);
+    PEAK.store(held, Ordering::Relaxed);
+    let result = f();
+    (result, PEAK.load(Ordering::Relaxed) - held)
+}
+
+fn an_exact_optimum_takes_at_most_64_bytes_per_leg() {
+    let legs = 200_000;
+    for (skilled, rule) in [
+        (true, ExitRule::Intraday),
+        (false, ExitRule::Intraday),
+        (true, ExitRule::AtClose),
+    ] {
+        let batch = pooled(legs, skilled);
+        let mut solver = ExactSolver::new();
+        let options = ExactOptions::default();
+        let before = HELD.load(Ordering::Relaxed);
+        let (best, beyond) =
+            peak(|| solver.solve(&batch, &[0], EQUITY_FEE, rule, BOX, BOX, &options));
+        assert!(best.unwrap().is_proved());
+        let held = HELD.load(Ordering::Relaxed) - before;
+        println!("skilled {skilled}, {rule}: {held} bytes held, {beyond} at most");
+        assert!(beyond <= 64 * legs, "{beyond} bytes for {legs} legs");
+        let stated = solver.bytes();
+        // The first buffers of a sweep have a fixed size and are not stated.
+        assert!(
+            held.abs_diff(stated) < 50_000,
+            "{held} held, {stated} stated"
+        );
+    }
+}
+
+fn a_limit_on_memory_is_kept_or_refused() {
+    let rule = ExitRule::Intraday;
+    let (mut kept, mut refused) = (0, 0);
+    for legs in [500, 3000, 100_000] {
+        let batch = pooled(legs, false);
+        let free = ExactOptions::default();
+        let solve = |options: &ExactOptions| {
+            ExactSolver::new().solve(&batch, &[0], EQUITY_FEE, rule, BOX, BOX, options)
+        };
+        let best = solve(&free).unwrap();
+        for per_leg in [1, 10, 20, 30, 50, 100, 200, 300, 500] {
+            let limit = per_leg * legs;
+            let options = ExactOptions {
+                max_bytes: Some(limit),
+                ..free
+            };
+            let robust = RobustOptions {
+                max_boxes: 3,
+                max_bytes: Some(limit),
+                ..RobustOptions::default()
+            };
+            let mut check = |result: Result<(), Error>, bytes: usize| match result {
+                Ok(()) => {
+                    kept += 1;
+                    // Buffers of a fixed size come on top.
+                    let allowed = limit + 100_000;
+                    assert!(bytes <= allowed, "{legs} legs: {bytes} of {limit} bytes");
+                }
+                Err(Error::Memory { needed, limit, .. }) => {
+                    refused += 1;
+                    assert!(Some(needed) > limit, "{legs} legs: {needed} needed");
+                }
+                Err(error) => panic!("{error}"),
+            };
+            let (found, bytes) = peak(|| solve(&options));
+            check(
+                found.map(|found| assert_eq!(found.profit, best.profit)),
+                bytes,
+            );
+            let (found, bytes) = peak(|| {
+                robust_optimum(&batch, &[0], EQUITY_FEE, rule, BOX, BOX, &robust).map(drop)
+            });
+            check(found, bytes);
+            if legs < 1000 {
+                let max_bytes = options.max_bytes;
+                let region = || -> Result<FlatRegion, Error> {
+                    let (share, fee) = (0.95, EQUITY_FEE);
+                    flat_region(&batch, &[0], fee, rule, BOX, BOX, &best, share, max_bytes)
+                };
+                let (found, bytes) = peak(region);
+                check(found.map(drop), bytes);
+            }
+        }
+    }
+    println!("{kept} kept, {refused} refused");
+    assert!(kept > 15 && refused > 15, "{kept} kept, {refused} refused");
+}
+
 fn a_batch_and_its_search_stay_within_the_stated_memory() {
     let before = HELD.load(Ordering::Relaxed);
     let batch = batch();

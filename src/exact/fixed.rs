@@ -36,8 +36,10 @@
 //! 5e-12 of the sum of magnitudes if every rounding goes the same way; as they do not, about
 //! 1e-14.
 
-use crate::batch::{Batch, Simulation, Weights};
-use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side};
+use pulp::{Simd, WithSimd};
+
+use crate::batch::{Batch, Weights};
+use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side, gates};
 
 /// Fraction bits of the magnitudes in [`Statistics`].
 const MAGNITUDE_BITS: i32 = 36;
@@ -53,22 +55,27 @@ pub(super) struct Statistics {
     /// Greatest weight.
     pub heaviest: f32,
     /// Sum of bounds on the constants of a leg, each rounded up to `2^-36`, in that unit.
-    magnitude: u128,
+    pub magnitude: u128,
 }
 
 impl Statistics {
     #[inline]
     pub(super) fn add(&mut self, bar: &Bar, weight: f32, fee: f64) {
+        self.legs += 1;
+        self.heaviest = self.heaviest.max(weight);
+        self.magnitude += u128::from(Self::magnitude(bar, weight, fee) as u64 + 1);
+    }
+
+    /// Bound on the constants of a leg, to be rounded up.
+    #[inline(always)]
+    pub(super) fn magnitude(bar: &Bar, weight: f32, fee: f64) -> f64 {
         let reach = |x: f32| f64::from(x.abs());
         // A part has a constant and, besides, its level's slope or the constant of its clamp.
         let magnitude = 2.0 * (reach(bar.high_pred) + reach(bar.low_pred) + reach(bar.close))
             + f64::from(bar.high.clamp(0.0, MAX_HIGH))
             + reach(bar.low).min(1.0)
             + fee;
-        let scaled = f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0;
-        self.legs += 1;
-        self.heaviest = self.heaviest.max(weight);
-        self.magnitude += u128::from(scaled as u64 + 1);
+        f64::from(weight) * magnitude * f64::from(1_u32 << 31) * 32.0
     }
 
     /// Adds the statistics of another shard of the same group.
@@ -93,8 +100,21 @@ fn exponent_above(x: f64) -> i32 {
 
 #[inline]
 pub(super) fn floor(x: f64) -> i64 {
-    let truncated = x as i64;
-    truncated - i64::from(truncated as f64 > x)
+    x.floor() as i64
+}
+
+/// [`floor`] as a lane of a vector, for numbers below 2^62: a cast to i64 checks its range, one
+/// number at a time.
+#[inline(always)]
+pub(super) fn floor_lane(x: f64) -> i64 {
+    /// Added to a number below 2^51, rounds it to an integer, which is then in the last bits.
+    const ROUND: f64 = 1.5 * (1_u64 << 52) as f64;
+    const HALF: f64 = (1_u64 << 32) as f64;
+    let upper = x * (1.0 / HALF) + ROUND;
+    let lower = x - (upper - ROUND) * HALF;
+    let nearest = lower + ROUND;
+    let bits = |shifted: f64| shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i64;
+    (bits(upper) << 32) + bits(nearest) - i64::from(nearest - ROUND > lower)
 }
 
 #[inline]
@@ -159,6 +179,12 @@ impl Grid {
     #[inline]
     pub(super) fn weight(&self, weight: f32) -> f32 {
         nearest(f64::from(weight) * self.per_weight) as f32
+    }
+
+    /// A weight in units, as a lane of a vector: without a conversion to an integer.
+    #[inline(always)]
+    pub(super) fn weight_lane(&self, weight: f32) -> f64 {
+        (f64::from(weight) * self.per_weight + 0.5).floor()
     }
 
     /// What the fee takes from entered legs of this total weight (in units of weight).
@@ -259,7 +285,6 @@ pub(super) struct Item {
 }
 
 impl Item {
-    #[inline(always)]
     pub(super) fn new(bar: &Bar, position: f32) -> Option<(Side, Self)> {
         let leg = Leg::new(bar, position, 0.0)?;
         let item = Self {
@@ -417,15 +442,66 @@ impl Entered {
     }
 }
 
-/// Calls `f` with every bar and position of some simulations.
+/// Bars whose gates are found at once.
+const CHUNK: usize = 16;
+
+/// Calls `f` with every bar, its position and, where that is not 0, the gates of the leg.
 #[inline(always)]
-pub(super) fn for_each_position(batch: &Batch, members: &[u32], mut f: impl FnMut(&Bar, f32)) {
+pub(super) fn for_each_leg<S: Simd>(
+    simd: S,
+    batch: &Batch,
+    members: &[u32],
+    mut f: impl FnMut(&Bar, f32, Item),
+) {
     let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
     for simulation in simulations {
-        for (bar, position) in Simulation::positions(&simulation) {
-            f(&bar, position);
+        let (first, second) = match simulation.weights {
+            Weights::EntryExit(position) => (position, None),
+            Weights::AlwaysOn { buy, sell } => (buy, sell),
+        };
+        for weights in [first, second.unwrap_or_default()] {
+            for start in (0..weights.len()).step_by(CHUNK) {
+                let close = chunk(simd, simulation.close, start);
+                let high = chunk(simd, simulation.high, start);
+                let low = chunk(simd, simulation.low, start);
+                let high_pred = chunk(simd, simulation.high_pred, start);
+                let low_pred = chunk(simd, simulation.low_pred, start);
+                let positions = chunk(simd, weights, start);
+                let (high_gates, low_gates) = gates(&high_pred, &high, &low_pred, &low, &positions);
+                for i in 0..(weights.len() - start).min(CHUNK) {
+                    let bar = Bar {
+                        close: close[i],
+                        high: high[i],
+                        low: low[i],
+                        high_pred: high_pred[i],
+                        low_pred: low_pred[i],
+                    };
+                    let item = Item {
+                        high_gate: high_gates[i],
+                        // No -0.0: keys of equal gates are equal.
+                        low_gate: low_gates[i] + 0.0,
+                        high_pred: high_pred[i],
+                        low_pred: low_pred[i],
+                        close: close[i],
+                        weight: positions[i].abs().min(10.0),
+                    };
+                    f(&bar, positions[i], item);
+                }
+            }
         }
     }
+}
+
+/// The values from `start` on, then zeros.
+#[inline(always)]
+fn chunk<S: Simd>(simd: S, column: &[f32], start: usize) -> [f32; CHUNK] {
+    let mut chunk = [0.0; CHUNK];
+    let mut rest = &column[start..];
+    for vector in S::as_mut_simd_f32s(&mut chunk).0 {
+        *vector = simd.partial_load_f32s(rest);
+        rest = &rest[rest.len().min(S::F32_LANES)..];
+    }
+    chunk
 }
 
 /// Number of long and of short legs of some simulations.
@@ -447,17 +523,6 @@ pub(super) fn count_sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
     sides
 }
 
-/// Statistics of some simulations.
-pub(super) fn statistics(batch: &Batch, members: &[u32], fee: f64) -> Statistics {
-    let mut statistics = Statistics::default();
-    for_each_position(batch, members, |bar, position| {
-        if position != 0.0 {
-            statistics.add(bar, position.abs().min(10.0), fee);
-        }
-    });
-    statistics
-}
-
 /// Sums of some simulations at a pair, on the grid of their group.
 pub(super) fn entered(
     batch: &Batch,
@@ -466,11 +531,37 @@ pub(super) fn entered(
     at: Multipliers,
     exit_rule: ExitRule,
 ) -> Entered {
-    let mut entered = Entered::default();
-    for_each_position(batch, members, |bar, position| {
-        if let Some((side, item)) = Item::new(bar, position) {
-            entered.add(side, &item, grid, at, exit_rule);
-        }
-    });
-    entered
+    pulp::Arch::new().dispatch(Enter {
+        batch,
+        members,
+        grid,
+        at,
+        exit_rule,
+    })
+}
+
+struct Enter<'a> {
+    batch: &'a Batch,
+    members: &'a [u32],
+    grid: &'a Grid,
+    at: Multipliers,
+    exit_rule: ExitRule,
+}
+
+impl WithSimd for Enter<'_> {
+    type Output = Entered;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Entered {
+        let mut entered = Entered::default();
+        for_each_leg(simd, self.batch, self.members, |_, position, item| {
+            let side = match position {
+                position if position > 0.0 => Side::Long,
+                position if position < 0.0 => Side::Short,
+                _ => return,
+            };
+            entered.add(side, &item, self.grid, self.at, self.exit_rule);
+        });
+        entered
+    }
 }

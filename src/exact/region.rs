@@ -8,11 +8,13 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::best::Best;
-use super::fixed::{self, Entered, Grid, Item, Statistics};
+use super::chunk::restrict;
+use super::fixed::{self, Entered, Grid, Item};
 use super::ranks::{Box2, Corner, Ranks, ordered, unordered};
 use super::search::Search;
-use super::zoom::restrict;
-use super::{Exact, check_box, check_group, exact_profit, take_leg};
+use super::{
+    Collect, Exact, ExactOptions, check_box, check_group, check_ranks, exact_profit, reserve,
+};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::profit::{ExitRule, Multipliers, Side};
@@ -41,6 +43,8 @@ pub struct RobustOptions {
     pub tolerance: f64,
     /// Most boxes to look at; each costs about as much as an exact optimum.
     pub max_boxes: usize,
+    /// Most bytes of memory beyond the batch; `None`: no limit but that of the machine.
+    pub max_bytes: Option<usize>,
 }
 
 impl Default for RobustOptions {
@@ -49,6 +53,7 @@ impl Default for RobustOptions {
             radius: 0.001,
             tolerance: 0.01,
             max_boxes: 2000,
+            max_bytes: None,
         }
     }
 }
@@ -86,22 +91,49 @@ struct Extreme {
 }
 
 impl Group {
-    fn new(batch: &Batch, members: &[u32], fee: f64, exit_rule: ExitRule, bounds: &Box2) -> Self {
+    fn new(
+        batch: &Batch,
+        members: &[u32],
+        fee: f64,
+        exit_rule: ExitRule,
+        bounds: &Box2,
+        max_bytes: Option<usize>,
+    ) -> Result<Self, Error> {
+        let [all_long, all_short] = fixed::count_sides(batch, members);
+        let all = all_long + all_short;
+        check_ranks(all)?;
+        // All legs twice, and the rank form of a box in which all change; the rest is for what
+        // is open.
+        let bytes = 2 * all * size_of::<Item>() + Ranks::bytes_needed(all);
+        let options = ExactOptions {
+            max_bytes,
+            ..ExactOptions::default()
+        };
+        reserve("the legs of a group and their ranks", bytes, 0, &options)?;
         let (mut long, mut short) = (Vec::new(), Vec::new());
-        let mut statistics = Statistics::default();
-        fixed::for_each_position(batch, members, |bar, position| {
-            let legs = (&mut long, &mut short);
-            take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
+        // One more of each: see `Collect`.
+        long.reserve_exact(all_long + 1);
+        short.reserve_exact(all_short + 1);
+        let statistics = pulp::Arch::new().dispatch(Collect {
+            batch,
+            members,
+            fee,
+            exit_rule,
+            bounds,
+            counts: [all_long, all_short],
+            legs: (&mut long, &mut short),
         });
-        Self {
+        let mut search = Search::default();
+        search.max_bytes = max_bytes.map_or(usize::MAX, |limit| limit - bytes);
+        Ok(Self {
             long,
             short,
             grid: Grid::new(&statistics, fee),
             simulations: members.len(),
             ranks: Ranks::default(),
-            search: Search::default(),
+            search,
             moving: Default::default(),
-        }
+        })
     }
 
     fn extreme(&mut self, bounds: &Box2, corner: Corner) -> Extreme {
@@ -110,8 +142,8 @@ impl Group {
         long.clone_from(&self.long);
         short.clone_from(&self.short);
         let mut base = Entered::default();
-        restrict(long, Side::Long, &self.grid, bounds, &mut base);
-        restrict(short, Side::Short, &self.grid, bounds, &mut base);
+        restrict(arch, long, Side::Long, &self.grid, bounds, &mut base);
+        restrict(arch, short, Side::Short, &self.grid, bounds, &mut base);
         self.ranks
             .build(arch, long, short, &base, &self.grid, bounds, corner);
         let grid = match corner {
@@ -149,11 +181,16 @@ impl Group {
 /// one f32 more. (The box of largest area would often be a long sliver.)
 ///
 /// `best` must come from [`exact`](super::exact()) with the same group, fee, rule and bounds.
-/// Costs about 150 times as much as finding `best`.
+/// Costs about 150 times as much as searching for `best` without a zoom, and memory for the ranks
+/// of all legs: 264 bytes per leg. `max_bytes`: the most it may take; `None`: no limit but that of
+/// the machine.
 ///
 /// # Errors
 /// As [`exact`](super::exact()); a share outside `[0, 1]`; `best` outside the bounds.
-#[allow(clippy::too_many_arguments, reason = "those of `exact`, and two more")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "those of `exact`, and three more"
+)]
 pub fn flat_region(
     batch: &Batch,
     members: &[u32],
@@ -163,6 +200,7 @@ pub fn flat_region(
     low_bounds: (f32, f32),
     best: &Exact,
     share: f64,
+    max_bytes: Option<usize>,
 ) -> Result<FlatRegion, Error> {
     check_group(batch, members, fee)?;
     let bounds = check_box(high_bounds, low_bounds)?;
@@ -178,7 +216,7 @@ pub fn flat_region(
     let baseline = exact_profit(batch, members, fee, exit_rule, Multipliers::BASELINE)?;
     // A box without the forecasts may offer less than they do: then only the optimum will do.
     let kept = (baseline + share * (best.profit - baseline)).min(best.profit);
-    let mut group = Group::new(batch, members, fee, exit_rule, &bounds);
+    let mut group = Group::new(batch, members, fee, exit_rule, &bounds, max_bytes)?;
     let mut holds = |bounds: &Box2| group.least(bounds) >= kept;
 
     let square = |reach: f32| Box2 {
@@ -303,6 +341,7 @@ pub fn robust_optimum(
         radius,
         tolerance,
         max_boxes,
+        max_bytes,
     } = *options;
     if !(0.0..=1000.0).contains(&radius) {
         return Err(Error::option("radius", radius, "between 0 and 1000"));
@@ -315,7 +354,7 @@ pub fn robust_optimum(
         high: around(bounds.high),
         low: around(bounds.low),
     };
-    let mut group = Group::new(batch, members, fee, exit_rule, &reach);
+    let mut group = Group::new(batch, members, fee, exit_rule, &reach, max_bytes)?;
     let optimum = group.extreme(&bounds, Corner::Greatest);
     let square = |at: Multipliers| Box2 {
         high: around((at.high, at.high)),

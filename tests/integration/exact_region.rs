@@ -46,7 +46,7 @@ fn the_flat_region_keeps_the_share_and_no_side_can_move() {
         let share = [0.5, 0.8, 0.95, 1.0][rng.below(4)];
         let (fee, rule) = (terms.fee, terms.rule);
         let region = flat_region(
-            &batch, &members, fee, rule, terms.high, terms.low, &best, share,
+            &batch, &members, fee, rule, terms.high, terms.low, &best, share, None,
         )
         .unwrap();
         let at_zero = exact_profit(&batch, &members, fee, rule, Multipliers::BASELINE).unwrap();
@@ -92,6 +92,7 @@ fn the_robust_optimum_is_within_its_proven_gap() {
             radius,
             tolerance: 0.01,
             max_boxes: 400,
+            ..RobustOptions::default()
         };
         let robust = robust_optimum(
             &batch, &members, terms.fee, terms.rule, terms.high, terms.low, &options,
