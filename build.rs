@@ -180,6 +180,11 @@ fn fatbin(nvcc: &Path, source: &Path, fatbin: &Path) -> Result<(), String> {
 
     let mut command = Command::new(nvcc);
     command.args(FLAGS);
+    // An eighth of the size; it costs a moment when the driver loads it. Older ones do not know it.
+    let help = run(Command::new(nvcc).arg("--help"))?;
+    if String::from_utf8_lossy(&help.stdout).contains("--compress-mode") {
+        command.arg("--compress-mode=size");
+    }
     let mut targets = 0;
     let mut target = |architecture: &str| {
         command.arg(format!(

@@ -2,9 +2,12 @@
 
 mod synthetic;
 
+use std::cell::OnceCell;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use trisect::{
-    Batch, Candidates, Evaluate, EvaluateOptions, Evaluator, ExitRule, Groups, Sharing, Simd,
+    Batch, Candidates, Device, Evaluate, EvaluateOptions, Evaluator, ExitRule, Groups, Sharing,
+    Simd,
 };
 
 /// Time of one call of `means` with a list shared by all simulations, each its own group.
@@ -86,32 +89,44 @@ fn gpu(criterion: &mut Criterion) {
         (64, 200, 20),
         (256, 200, 20),
     ];
+    let options = EvaluateOptions::default();
+    let one = synthetic::batch(1, 1);
+    match Evaluator::cuda(&one, &[0], &options) {
+        Ok(gpu) => println!("{}", gpu.device()),
+        Err(why) => {
+            println!("no GPU: {why}");
+            return;
+        }
+    }
     for (simulations, bars, count) in shapes {
-        let batch = synthetic::batch(simulations, bars);
-        let options = EvaluateOptions::default();
-        let mut gpu = match Evaluator::cuda(&batch, &[0], &options) {
-            Ok(gpu) => gpu,
-            Err(why) => {
-                println!("no GPU: {why}");
-                return;
-            }
-        };
-        println!("{}", gpu.device());
-        let mut cpu = Evaluator::cpu(&batch, &options).expect("valid options");
-        let groups = Groups::new(&Sharing::All, batch.len()).expect("simulations");
+        // Drawn when a benchmark that was asked for needs it.
+        let batch = OnceCell::new();
+        let draw = || synthetic::batch(simulations, bars);
+        let groups = Groups::new(&Sharing::All, simulations).expect("simulations");
         let pairs = Candidates::shared(synthetic::candidates(count)).expect("finite");
         for rule in [ExitRule::Intraday, ExitRule::AtClose] {
-            let mut means = [vec![0.0; count], vec![0.0; count]];
-            let [of_cpu, of_gpu] = &mut means;
-            cpu.means(&groups, &pairs, rule, of_cpu).expect("a round");
-            gpu.means(&groups, &pairs, rule, of_gpu).expect("a round");
-            assert_eq!(of_cpu, of_gpu);
             let mut group = criterion.benchmark_group(format!("evaluate/gpu-{rule}"));
-            group.throughput(Throughput::Elements((batch.bars() * count) as u64));
-            for (name, evaluator) in [("cuda", &mut gpu), ("cpu-all-threads", &mut cpu)] {
+            group.throughput(Throughput::Elements((simulations * bars * count) as u64));
+            for device in [Device::Cuda(0), Device::Cpu] {
+                let name = match device {
+                    Device::Cpu => "cpu-all-threads",
+                    _ => "cuda",
+                };
                 let id = BenchmarkId::new(name, format!("S{simulations}-T{bars}-C{count}"));
                 group.bench_function(id, |bencher| {
-                    bencher.iter(|| evaluator.means(&groups, &pairs, rule, of_gpu));
+                    let batch = batch.get_or_init(draw);
+                    let mut evaluator = Evaluator::new(batch, device, &options).expect("a device");
+                    let mut means = vec![0.0; count];
+                    let mut score = |evaluator: &mut Evaluator<'_>| {
+                        evaluator
+                            .means(&groups, &pairs, rule, &mut means)
+                            .expect("a round");
+                        means.clone()
+                    };
+                    let mut cpu = Evaluator::cpu(batch, &options).expect("valid options");
+                    assert_eq!(score(&mut evaluator), score(&mut cpu));
+                    drop(cpu);
+                    bencher.iter(|| evaluator.means(&groups, &pairs, rule, &mut means));
                 });
             }
             group.finish();
