@@ -33,6 +33,7 @@
 mod best;
 mod fixed;
 mod kinetic;
+mod lanes;
 mod lattice;
 mod radix;
 mod ranks;
@@ -44,12 +45,14 @@ mod search;
 mod tests;
 mod zoom;
 
+use pulp::{Simd, WithSimd};
+
 use crate::batch::{Batch, MAX_MOVE};
 use crate::error::Error;
-use crate::profit::{Bar, ExitRule, Multipliers, Side};
+use crate::profit::{ExitRule, Multipliers};
 
 use best::{Best, nearest_in_cell};
-use fixed::{Entered, Grid, Item, Statistics};
+use fixed::{Entered, Grid, Item, Statistics, for_each_leg};
 pub use region::{FlatRegion, Robust, RobustOptions, flat_region, robust_optimum};
 
 use ranks::{Box2, Corner, MAX_LEGS, Ranks};
@@ -259,20 +262,22 @@ impl ExactSolver {
         let bytes = (long + short) * size_of::<Item>();
         reserve("the legs of a group", bytes, 0, options)?;
         for (legs, count) in [(&mut self.long, long), (&mut self.short, short)] {
-            legs.try_reserve_exact(count).map_err(|_| Error::Memory {
-                what: "the legs of a group",
-                needed: bytes,
-                limit: None,
-            })?;
+            legs.try_reserve_exact(count + 1)
+                .map_err(|_| Error::Memory {
+                    what: "the legs of a group",
+                    needed: bytes,
+                    limit: None,
+                })?;
         }
-        let mut statistics = Statistics::default();
-        self.arch.dispatch(|| {
-            fixed::for_each_position(batch, members, |bar, position| {
-                let legs = (&mut self.long, &mut self.short);
-                take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
-            });
-        });
-        Ok(statistics)
+        Ok(self.arch.dispatch(Collect {
+            batch,
+            members,
+            fee,
+            exit_rule,
+            bounds,
+            counts: [long, short],
+            legs: (&mut self.long, &mut self.short),
+        }))
     }
 
     fn intraday(
@@ -409,37 +414,53 @@ impl ExactSolver {
     }
 }
 
-/// Counts a leg in, and keeps it if it can be entered inside the box.
-#[inline(always)]
-fn take_leg(
-    bar: &Bar,
-    position: f32,
+/// The pass over the bars of a group: statistics of all legs, and those that can be entered inside
+/// the box. Not a closure: that would not be taken into the function that has the wide
+/// instructions.
+struct Collect<'a> {
+    batch: &'a Batch,
+    members: &'a [u32],
     fee: f64,
     exit_rule: ExitRule,
-    bounds: &Box2,
-    statistics: &mut Statistics,
-    (long, short): (&mut Vec<Item>, &mut Vec<Item>),
-) {
-    let Some((side, mut item)) = Item::new(bar, position) else {
-        return;
-    };
-    statistics.add(bar, item.weight, fee);
-    let at_close = exit_rule == ExitRule::AtClose;
-    match side {
-        Side::Long if bounds.reaches_long(&item) => {
+    bounds: &'a Box2,
+    /// Number of long and of short legs.
+    counts: [usize; 2],
+    /// Long and short, both empty.
+    legs: (&'a mut Vec<Item>, &'a mut Vec<Item>),
+}
+
+impl WithSimd for Collect<'_> {
+    type Output = Statistics;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Statistics {
+        let mut statistics = Statistics::default();
+        let (long, short) = self.legs;
+        // Every leg is written to the end of both and counted in one: the side of a leg is as good
+        // as random.
+        long.resize(self.counts[0] + 1, Item::default());
+        short.resize(self.counts[1] + 1, Item::default());
+        let (mut longs, mut shorts) = (0, 0);
+        let at_close = self.exit_rule == ExitRule::AtClose;
+        for_each_leg(simd, self.batch, self.members, |bar, position, item| {
+            if position == 0.0 {
+                return;
+            }
+            statistics.add(bar, item.weight, self.fee);
+            let (mut as_long, mut as_short) = (item, item);
             if at_close {
                 // Takes no profit at the level.
-                item.high_gate = f32::NEG_INFINITY;
+                as_long.high_gate = f32::NEG_INFINITY;
+                as_short.low_gate = f32::INFINITY;
             }
-            long.push(item);
-        }
-        Side::Short if bounds.reaches_short(&item) => {
-            if at_close {
-                item.low_gate = f32::INFINITY;
-            }
-            short.push(item);
-        }
-        _ => {}
+            long[longs] = as_long;
+            longs += usize::from((position > 0.0) & self.bounds.reaches_long(&item));
+            short[shorts] = as_short;
+            shorts += usize::from((position < 0.0) & self.bounds.reaches_short(&item));
+        });
+        long.truncate(longs);
+        short.truncate(shorts);
+        statistics
     }
 }
 

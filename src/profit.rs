@@ -331,20 +331,9 @@ impl Leg {
 /// Greatest f32 `h` with `clamp(pred + h, 0, 10) <= high` (`<` if `strict`), sums rounded to f32.
 #[inline(always)]
 fn high_breakpoint(pred: f32, high: f32, strict: bool) -> f32 {
-    if strict {
-        if !(high > 0.0) {
-            f32::NEG_INFINITY
-        } else if high > MAX_HIGH {
-            f32::INFINITY
-        } else {
-            greatest_addend(pred, high.next_down())
-        }
-    } else if !(high >= 0.0) {
-        f32::NEG_INFINITY
-    } else if high >= MAX_HIGH {
-        f32::INFINITY
-    } else {
-        greatest_addend(pred, high)
+    match breakpoint(pred, high, MAX_HIGH, strict) {
+        (x, true) => x,
+        (_, false) => bisect_addend(pred, limit(high, strict)),
     }
 }
 
@@ -352,33 +341,72 @@ fn high_breakpoint(pred: f32, high: f32, strict: bool) -> f32 {
 #[inline(always)]
 fn low_breakpoint(pred: f32, low: f32, strict: bool) -> f32 {
     // Rounding is symmetric: pred + l >= a is -pred + (-l) <= -a.
-    if strict {
-        if !(low < 0.0) {
-            f32::INFINITY
-        } else if low < -1.0 {
-            f32::NEG_INFINITY
-        } else {
-            -greatest_addend(-pred, -low.next_up())
-        }
-    } else if !(low <= 0.0) {
-        f32::INFINITY
-    } else if low <= -1.0 {
-        f32::NEG_INFINITY
-    } else {
-        -greatest_addend(-pred, -low)
+    -match breakpoint(-pred, -low, 1.0, strict) {
+        (x, true) => x,
+        (_, false) => bisect_addend(-pred, limit(-low, strict)),
     }
 }
 
-/// Greatest finite f32 `x` with `pred + x <= limit`, the sum rounded to f32; -inf if none.
+/// The gates of `N` legs at once, `(high_gate, low_gate)` as [`Leg`] has them; weights of 0 get
+/// any.
+#[inline(always)]
+pub(crate) fn gates<const N: usize>(
+    high_pred: &[f32; N],
+    high: &[f32; N],
+    low_pred: &[f32; N],
+    low: &[f32; N],
+    positions: &[f32; N],
+) -> ([f32; N], [f32; N]) {
+    let (mut high_gates, mut low_gates) = ([0.0; N], [0.0; N]);
+    let mut all_sure = true;
+    for i in 0..N {
+        let short = positions[i] < 0.0;
+        let (high_gate, high_sure) = breakpoint(high_pred[i], high[i], MAX_HIGH, short);
+        let (low_gate, low_sure) = breakpoint(-low_pred[i], -low[i], 1.0, !short);
+        high_gates[i] = high_gate;
+        low_gates[i] = -low_gate;
+        all_sure &= high_sure & low_sure;
+    }
+    if !all_sure {
+        for i in 0..N {
+            let short = positions[i] < 0.0;
+            high_gates[i] = high_breakpoint(high_pred[i], high[i], short);
+            low_gates[i] = low_breakpoint(low_pred[i], low[i], !short);
+        }
+    }
+    (high_gates, low_gates)
+}
+
+/// Greatest f32 that is at most `reach`, or below it; `reach` is above 0 where `strict`.
+#[inline(always)]
+fn limit(reach: f32, strict: bool) -> f32 {
+    f32::from_bits(reach.to_bits().wrapping_sub(u32::from(strict)))
+}
+
+/// Greatest f32 `x` with `clamp(pred + x, 0, cap) <= reach` (`<` if `strict`), the sum rounded to
+/// f32, and whether that is certain.
+#[inline(always)]
+fn breakpoint(pred: f32, reach: f32, cap: f32, strict: bool) -> (f32, bool) {
+    let never = !((reach > 0.0) | ((reach == 0.0) & !strict));
+    let always = (reach > cap) | ((reach == cap) & !strict);
+    let (x, sure) = greatest_addend(pred, limit(reach, strict));
+    let x = if always { f32::INFINITY } else { x };
+    let x = if never { f32::NEG_INFINITY } else { x };
+    (x, sure | never | always)
+}
+
+/// Greatest finite f32 `x` with `pred + x <= limit`, the sum rounded to f32, and whether it has
+/// been found.
 ///
 /// The rounded sum is at most `limit` while the real sum is at most halfway to the next float,
-/// which places `x` to within an ulp or two; the neighbours decide. Bisection over all floats is
-/// the way out for magnitudes where the halfway point is not representable.
+/// which places `x` to within an ulp or two; the neighbours decide. [`bisect_addend`] is the way
+/// out for magnitudes where the halfway point is not representable.
 ///
-/// Without branches up to the last test: which neighbour it is, is as good as random.
+/// Without branches: which neighbour it is, is as good as random.
 #[inline(always)]
-fn greatest_addend(pred: f32, limit: f32) -> f32 {
-    let halfway = (f64::from(limit) + f64::from(limit.next_up())) * 0.5;
+fn greatest_addend(pred: f32, limit: f32) -> (f32, bool) {
+    let next = unordered(ordered(limit).wrapping_add(1));
+    let halfway = (f64::from(limit) + f64::from(next)) * 0.5;
     let x = (halfway - f64::from(pred)) as f32;
     let key = ordered(x);
     let at = |step: i32| unordered(key.wrapping_add(step));
@@ -386,12 +414,8 @@ fn greatest_addend(pred: f32, limit: f32) -> f32 {
     let mut greatest = at(-1);
     greatest = if holds(x) { x } else { greatest };
     greatest = if holds(at(1)) { at(1) } else { greatest };
-    if holds(at(-1)) & !holds(at(2)) {
-        // + 0.0 turns -0.0 into 0.0: equal multipliers have equal bits.
-        greatest + 0.0
-    } else {
-        bisect_addend(pred, limit)
-    }
+    // + 0.0 turns -0.0 into 0.0: equal multipliers have equal bits.
+    (greatest + 0.0, holds(at(-1)) & !holds(at(2)))
 }
 
 /// Order-preserving map from f32 to i32; -0.0 comes just before 0.0.
@@ -406,6 +430,7 @@ fn unordered(key: i32) -> f32 {
     f32::from_bits((key ^ ((key >> 31) & 0x7fff_ffff)) as u32)
 }
 
+/// As [`greatest_addend`], by bisection over all floats; -inf if none.
 #[cold]
 #[inline(never)]
 fn bisect_addend(pred: f32, limit: f32) -> f32 {
@@ -487,19 +512,105 @@ mod tests {
             -1e6,
             f32::MIN_POSITIVE,
         ];
-        let mut cases = 0;
+        let (mut cases, mut certain) = (0, 0);
         for pred in values {
             for limit in values {
                 for step in -3..=3 {
                     let limit = unordered(ordered(limit) + step);
-                    let fast = greatest_addend(pred, limit);
+                    let (fast, sure) = greatest_addend(pred, limit);
                     let slow = bisect_addend(pred, limit);
-                    assert_eq!(fast.to_bits(), slow.to_bits(), "{pred} + x <= {limit}");
+                    if sure {
+                        assert_eq!(fast.to_bits(), slow.to_bits(), "{pred} + x <= {limit}");
+                    }
+                    certain += usize::from(sure);
                     cases += 1;
                 }
             }
         }
         assert_eq!(cases, values.len() * values.len() * 7);
+        assert!(2 * certain > cases, "{certain} of {cases}");
+    }
+
+    #[test]
+    fn gates_of_many_legs_are_those_of_each() {
+        let values: [f32; 9] = [0.0, 1e-40, 0.01, 0.013_7, 0.5, 9.99, 10.0, 10.5, 1e6];
+        let mut cases = 0;
+        let mut bars = Vec::new();
+        for pred in values.iter().flat_map(|&x| [x, -x]) {
+            for level in values.iter().flat_map(|&x| [x, -x]) {
+                for position in [1.0, -1.0] {
+                    let (high_pred, low_pred) = (pred, -pred);
+                    let (high, low) = (level, (-level).max(-0.999));
+                    let bar = Bar {
+                        close: 0.0,
+                        high,
+                        low,
+                        high_pred,
+                        low_pred,
+                    };
+                    bars.push((bar, position));
+                }
+            }
+        }
+        // One way or another through every pair of neighbours: a leg that needs the bisection
+        // must not disturb the others.
+        for chunk in bars.windows(4) {
+            let field = |of: fn(&Bar) -> f32| {
+                let mut column = [0.0; 4];
+                for (value, (bar, _)) in column.iter_mut().zip(chunk) {
+                    *value = of(bar);
+                }
+                column
+            };
+            let mut positions = [0.0; 4];
+            for (value, (_, position)) in positions.iter_mut().zip(chunk) {
+                *value = *position;
+            }
+            let (high_gates, low_gates) = gates(
+                &field(|bar| bar.high_pred),
+                &field(|bar| bar.high),
+                &field(|bar| bar.low_pred),
+                &field(|bar| bar.low),
+                &positions,
+            );
+            for (i, (bar, position)) in chunk.iter().enumerate() {
+                let leg = Leg::new(bar, *position, 0.0).expect("a position");
+                let short = *position < 0.0;
+                assert_eq!(high_gates[i].to_bits(), leg.high_gate.to_bits(), "{bar:?}");
+                assert_eq!(low_gates[i].to_bits(), leg.low_gate.to_bits(), "{bar:?}");
+                // The gate holds there, and no further.
+                if leg.high_gate.is_finite() {
+                    let holds = |h: f32| {
+                        let level = high_level(bar, h);
+                        if short {
+                            level < bar.high
+                        } else {
+                            level <= bar.high
+                        }
+                    };
+                    assert!(
+                        holds(leg.high_gate) && !holds(leg.high_gate.next_up()),
+                        "{bar:?}"
+                    );
+                }
+                if leg.low_gate.is_finite() {
+                    let holds = |l: f32| {
+                        let level = low_level(bar, l);
+                        if short {
+                            level >= bar.low
+                        } else {
+                            level > bar.low
+                        }
+                    };
+                    assert!(
+                        holds(leg.low_gate) && !holds(leg.low_gate.next_down()),
+                        "{bar:?}"
+                    );
+                }
+                cases += 1;
+            }
+        }
+        assert_eq!(cases, 4 * (bars.len() - 3));
     }
 
     #[test]

@@ -36,8 +36,10 @@
 //! 5e-12 of the sum of magnitudes if every rounding goes the same way; as they do not, about
 //! 1e-14.
 
+use pulp::Simd;
+
 use crate::batch::{Batch, Simulation, Weights};
-use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side};
+use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side, gates};
 
 /// Fraction bits of the magnitudes in [`Statistics`].
 const MAGNITUDE_BITS: i32 = 36;
@@ -93,8 +95,7 @@ fn exponent_above(x: f64) -> i32 {
 
 #[inline]
 pub(super) fn floor(x: f64) -> i64 {
-    let truncated = x as i64;
-    truncated - i64::from(truncated as f64 > x)
+    x.floor() as i64
 }
 
 #[inline]
@@ -426,6 +427,68 @@ pub(super) fn for_each_position(batch: &Batch, members: &[u32], mut f: impl FnMu
             f(&bar, position);
         }
     }
+}
+
+/// Bars whose gates are found at once.
+const CHUNK: usize = 16;
+
+/// Calls `f` with every bar, its position and, where that is not 0, the gates of the leg.
+#[inline(always)]
+pub(super) fn for_each_leg<S: Simd>(
+    simd: S,
+    batch: &Batch,
+    members: &[u32],
+    mut f: impl FnMut(&Bar, f32, Item),
+) {
+    let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
+    for simulation in simulations {
+        let (first, second) = match simulation.weights {
+            Weights::EntryExit(position) => (position, None),
+            Weights::AlwaysOn { buy, sell } => (buy, sell),
+        };
+        for weights in [first, second.unwrap_or_default()] {
+            for start in (0..weights.len()).step_by(CHUNK) {
+                let close = chunk(simd, simulation.close, start);
+                let high = chunk(simd, simulation.high, start);
+                let low = chunk(simd, simulation.low, start);
+                let high_pred = chunk(simd, simulation.high_pred, start);
+                let low_pred = chunk(simd, simulation.low_pred, start);
+                let positions = chunk(simd, weights, start);
+                let (high_gates, low_gates) = gates(&high_pred, &high, &low_pred, &low, &positions);
+                for i in 0..(weights.len() - start).min(CHUNK) {
+                    let bar = Bar {
+                        close: close[i],
+                        high: high[i],
+                        low: low[i],
+                        high_pred: high_pred[i],
+                        low_pred: low_pred[i],
+                    };
+                    let item = Item {
+                        high_gate: high_gates[i],
+                        // No -0.0: keys of equal gates are equal.
+                        low_gate: low_gates[i] + 0.0,
+                        high_pred: high_pred[i],
+                        low_pred: low_pred[i],
+                        close: close[i],
+                        weight: positions[i].abs().min(10.0),
+                    };
+                    f(&bar, positions[i], item);
+                }
+            }
+        }
+    }
+}
+
+/// The values from `start` on, then zeros.
+#[inline(always)]
+fn chunk<S: Simd>(simd: S, column: &[f32], start: usize) -> [f32; CHUNK] {
+    let mut chunk = [0.0; CHUNK];
+    let mut rest = &column[start..];
+    for vector in S::as_mut_simd_f32s(&mut chunk).0 {
+        *vector = simd.partial_load_f32s(rest);
+        rest = &rest[rest.len().min(S::F32_LANES)..];
+    }
+    chunk
 }
 
 /// Number of long and of short legs of some simulations.

@@ -10,13 +10,11 @@ use pulp::{Simd, WithSimd};
 
 use super::best::Best;
 use super::fixed::{Grid, Sums};
-use super::ranks::{Box2, Ranks};
+use super::lanes::{Floats, Integers, LANES, LaneSums};
+use super::ranks::{Box2, Event, Ranks};
 
 /// Most columns of a block that is swept: its three columns of f64 stay in the first cache.
 pub(super) const WIDTH: usize = 512;
-
-/// Columns are padded to a multiple of this.
-const LANES: usize = 8;
 
 /// Ranks `j0..j1` by `k0..k1`.
 #[derive(Debug, Clone, Copy)]
@@ -61,23 +59,33 @@ impl Block {
 /// Most that one rounded operation is off, in units: values stay below 2^61.
 pub(super) const ROUNDING: f64 = 512.0;
 
+/// A column of the sweep. Aligned, so that no vector straddles two lines of the cache.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Column([f64; WIDTH]);
+
+/// Rounding of the value of a cell whose sums are exact: a few operations.
+const MARGIN: f64 = 16.0 * ROUNDING;
+
 /// What a sweep writes to.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    x: Box<[f64; WIDTH]>,
-    p: Box<[f64; WIDTH]>,
-    b: Box<[f64; WIDTH]>,
+    x: Box<Column>,
+    p: Box<Column>,
+    b: Box<Column>,
     /// Rows that may hold the best cell, with their rounded maximum.
     rows: Vec<(f64, u32)>,
+    tile: Vec<Cells>,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
         Self {
-            x: Box::new([0.0; WIDTH]),
-            p: Box::new([0.0; WIDTH]),
-            b: Box::new([0.0; WIDTH]),
+            x: Box::new(Column([0.0; WIDTH])),
+            p: Box::new(Column([0.0; WIDTH])),
+            b: Box::new(Column([0.0; WIDTH])),
             rows: Vec::new(),
+            tile: Vec::new(),
         }
     }
 }
@@ -96,7 +104,7 @@ impl WithSimd for Rows<'_> {
 
     /// Fills `rows`; returns the lower bound on the greatest value.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let Self {
             sweep,
             ranks,
@@ -109,9 +117,9 @@ impl WithSimd for Rows<'_> {
         let width = j1 - j0;
         let padded = width.next_multiple_of(LANES);
         let (x, p, b) = (
-            &mut sweep.x[..padded],
-            &mut sweep.p[..padded],
-            &mut sweep.b[..padded],
+            &mut sweep.x.0[..padded],
+            &mut sweep.p.0[..padded],
+            &mut sweep.b.0[..padded],
         );
         x[..width].copy_from_slice(&ranks.x_scaled[j0..j1]);
         let mut sums = block.base;
@@ -130,6 +138,12 @@ impl WithSimd for Rows<'_> {
         x[width..].fill(0.0);
         p[width..].fill(f64::NEG_INFINITY);
         b[width..].fill(0.0);
+        let mut row = Row {
+            simd,
+            x: pulp::as_arrays(x).0,
+            p: pulp::as_arrays_mut(p).0,
+            b: pulp::as_arrays_mut(b).0,
+        };
         // Events that are active in all columns.
         let mut past = Sums::default();
         for k in k0..k1 {
@@ -139,21 +153,13 @@ impl WithSimd for Rows<'_> {
                     if j + 1 >= j1 {
                         event.add_to(&mut past);
                     } else if j >= j0 {
-                        let columns = j - j0 + 1;
-                        let (slope, b_slope) = event.slopes();
-                        let constant = event.constant as f64;
-                        // Without a branch on the side: it is as good as random.
-                        for ((p, b), x) in p.iter_mut().zip(b.iter_mut()).zip(&*x).take(columns) {
-                            *p += slope * x + constant;
-                            *b += b_slope;
-                        }
+                        row.add(event, j - j0 + 1);
                     }
                 }
             }
             let y = ranks.y_scaled[k];
             let constant = (past.c + ranks.y_constant[k]) as f64;
-            let greatest =
-                row_maximum(x, p, b, past.a, y) + (constant - (past.b + ranks.y_slope[k]) * y);
+            let greatest = row.greatest(past.a, y) + (constant - (past.b + ranks.y_slope[k]) * y);
             if greatest + margin >= floor {
                 sweep.rows.push((greatest, k as u32));
                 floor = floor.max(greatest - margin);
@@ -163,35 +169,155 @@ impl WithSimd for Rows<'_> {
     }
 }
 
-/// `max_i(p[i] + a * x[i] - b[i] * y)`; all slices have one length, a multiple of [`LANES`].
-#[inline(always)]
-fn row_maximum(x: &[f64], p: &[f64], b: &[f64], a: f64, y: f64) -> f64 {
-    let mut greatest = [f64::NEG_INFINITY; LANES];
-    let chunks = x
-        .chunks_exact(LANES)
-        .zip(p.chunks_exact(LANES))
-        .zip(b.chunks_exact(LANES));
-    for ((x, p), b) in chunks {
-        for lane in 0..LANES {
-            let value = (p[lane] + a * x[lane]) - b[lane] * y;
-            greatest[lane] = if value > greatest[lane] {
-                value
-            } else {
-                greatest[lane]
-            };
+/// The columns of a row, eight at a time.
+struct Row<'a, S: Simd> {
+    simd: S,
+    x: &'a [[f64; LANES]],
+    p: &'a mut [[f64; LANES]],
+    b: &'a mut [[f64; LANES]],
+}
+
+impl<S: Simd> Row<'_, S> {
+    /// Adds an event to the first `columns` columns.
+    #[inline(always)]
+    fn add(&mut self, event: &Event, columns: usize) {
+        // Without a branch on the side: it is as good as random.
+        let (slope, b_slope) = event.slopes();
+        let slope = Floats::splat(self.simd, slope);
+        let b_slope = Floats::splat(self.simd, b_slope);
+        let constant = Floats::splat(self.simd, event.constant as f64);
+        let step = Floats::splat(self.simd, LANES as f64);
+        let mut left = Floats::splat(self.simd, columns as f64);
+        let lane = Floats::load(self.simd, &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let chunks = self.x.iter().zip(&mut *self.p).zip(&mut *self.b);
+        for ((x, p), b) in chunks.take(columns.div_ceil(LANES)) {
+            let active = lane.below(left);
+            let x = Floats::load(self.simd, x);
+            *p = (Floats::load(self.simd, p) + (slope * x + constant).only(active)).store();
+            *b = (Floats::load(self.simd, b) + b_slope.only(active)).store();
+            left = left - step;
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            let other = greatest[lane + width];
-            if other > greatest[lane] {
-                greatest[lane] = other;
+
+    /// `max_i(p[i] + a * x[i] - b[i] * y)`.
+    #[inline(always)]
+    fn greatest(&self, a: f64, y: f64) -> f64 {
+        let a = Floats::splat(self.simd, a);
+        let y = Floats::splat(self.simd, y);
+        let mut greatest = Floats::splat(self.simd, f64::NEG_INFINITY);
+        for ((x, p), b) in self.x.iter().zip(&*self.p).zip(&*self.b) {
+            let x = Floats::load(self.simd, x);
+            let p = Floats::load(self.simd, p);
+            let b = Floats::load(self.simd, b);
+            greatest = ((p + a * x) - b * y).max(greatest);
+        }
+        greatest.greatest()
+    }
+}
+
+/// Most rows of a narrow block whose cells are kept until the greatest value is known.
+const TILE: usize = 64;
+
+/// The cells of a row of a narrow block: their sums, tables included, and their rounded values.
+#[derive(Debug)]
+struct Cells {
+    value: [f64; LANES],
+    a: [f64; LANES],
+    b: [f64; LANES],
+    c: [i64; LANES],
+}
+
+/// A block of at most [`LANES`] columns: the sums of a row fit into registers, exactly, so that no
+/// row is gone through again.
+struct Narrow<'a> {
+    ranks: &'a Ranks,
+    grid: &'a Grid,
+    bounds: &'a Box2,
+    block: &'a Block,
+    tile: &'a mut Vec<Cells>,
+    best: &'a mut Best,
+}
+
+impl WithSimd for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            ranks,
+            grid,
+            bounds,
+            block,
+            tile,
+            best,
+        } = self;
+        let (j0, j1) = (block.j0 as usize, block.j1 as usize);
+        let (k0, k1) = (block.k0 as usize, block.k1 as usize);
+        let mut sums = [block.base; LANES];
+        // Lanes past the last column repeat it.
+        let (mut last, mut x) = ([(j1 - 1) as f64; LANES], [ranks.x_scaled[j1 - 1]; LANES]);
+        let mut x_slope = [ranks.x_slope[j1 - 1]; LANES];
+        let mut x_constant = [ranks.x_constant[j1 - 1]; LANES];
+        let mut column = block.base;
+        for j in (j0..j1 - 1).rev() {
+            for event in ranks.by_x.slice(j..j + 1) {
+                if event.other() as usize <= k0 {
+                    event.add_to(&mut column);
+                }
             }
+            let lane = j - j0;
+            sums[lane] = column;
+            last[lane] = j as f64;
+            x[lane] = ranks.x_scaled[j];
+            x_slope[lane] = ranks.x_slope[j];
+            x_constant[lane] = ranks.x_constant[j];
         }
-        width /= 2;
+        let mut sums = LaneSums::load(simd, &sums);
+        let last = Floats::load(simd, &last);
+        let x = Floats::load(simd, &x);
+        let x_slope = Floats::load(simd, &x_slope);
+        let x_constant = Integers::load(simd, &x_constant);
+        let mut start = k0;
+        while start < k1 {
+            let end = k1.min(start + TILE);
+            tile.clear();
+            let mut greatest = Floats::splat(simd, f64::NEG_INFINITY);
+            for k in start..end {
+                if k > k0 {
+                    for event in ranks.by_y.slice(k..k + 1) {
+                        let other = Floats::splat(simd, f64::from(event.other()));
+                        sums.add(simd, event, last.at_most(other));
+                    }
+                }
+                let a = sums.a + x_slope;
+                let b = sums.b + Floats::splat(simd, ranks.y_slope[k]);
+                let c = sums.c + x_constant + Integers::splat(simd, ranks.y_constant[k]);
+                let y = Floats::splat(simd, ranks.y_scaled[k]);
+                let value = (a * x - b * y) + c.to_floats();
+                greatest = greatest.max(value);
+                tile.push(Cells {
+                    value: value.store(),
+                    a: a.store(),
+                    b: b.store(),
+                    c: c.store(),
+                });
+            }
+            best.floor = best.floor.max(greatest.greatest() - MARGIN);
+            for (k, cells) in (start..end).zip(&*tile) {
+                for (lane, j) in block.columns().enumerate() {
+                    if cells.value[lane] + MARGIN >= best.floor {
+                        let sums = Sums {
+                            a: cells.a[lane],
+                            b: cells.b[lane],
+                            c: cells.c[lane],
+                        };
+                        best.offer_cell(ranks, grid, bounds, &sums, (j, k));
+                    }
+                }
+            }
+            start = end;
+        }
     }
-    greatest[0]
 }
 
 impl Sweep {
@@ -240,6 +366,17 @@ impl Sweep {
     ) {
         let (j0, j1) = (block.j0 as usize, block.j1 as usize);
         let (k0, k1) = (block.k0 as usize, block.k1 as usize);
+        if j1 - j0 <= LANES {
+            arch.dispatch(Narrow {
+                ranks,
+                grid,
+                bounds,
+                block,
+                tile: &mut self.tile,
+                best,
+            });
+            return;
+        }
         // Two operations per event on a column, and a few more per row.
         let margin = (2 * ranks.by_y.slice(k0..k1).len() + 64) as f64 * ROUNDING;
         self.rows.clear();
@@ -279,7 +416,6 @@ pub(super) fn row_exact(
     mut sums: Sums,
     best: &mut Best,
 ) {
-    const MARGIN: f64 = 16.0 * ROUNDING;
     for j in (j0..j1).rev() {
         if j + 1 < j1 {
             for event in ranks.by_x.slice(j..j + 1) {

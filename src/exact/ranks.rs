@@ -84,7 +84,6 @@ impl Sorted {
             total += *offset;
             *offset = total;
         }
-        self.events.clear();
         self.events.resize(total as usize, Event::default());
     }
 
@@ -155,6 +154,7 @@ pub(super) struct Ranks {
     x_weight: Vec<f64>,
     y_weight: Vec<f64>,
     keys: Vec<u64>,
+    /// Scratch of the sort; then the ranks on l of the events until they are in order.
     spare: Vec<u64>,
 }
 
@@ -163,6 +163,10 @@ const NOBODY: u64 = (1 << 31) - 1;
 
 /// Most legs in rank form; indices take 31 bits of a sort key.
 pub(super) const MAX_LEGS: usize = NOBODY as usize;
+
+/// Below this many legs a clamp is looked up among the candidates; with more, it is sorted among
+/// the gates. Measured.
+pub(super) const CLAMPS_APART: usize = 8192;
 
 /// Order-preserving map from f32 (not NaN, not -0.0) to u32.
 #[inline]
@@ -291,9 +295,9 @@ impl Ranks {
         };
         scaled(&self.x, &mut self.x_scaled);
         scaled(&self.y, &mut self.y_scaled);
-        self.tables(long, short, grid);
+        self.place(long, short, grid);
         self.sum_tables(base, grid);
-        self.fill(long, short, grid);
+        self.order();
         if corner == Corner::Least {
             self.negate();
         }
@@ -321,6 +325,7 @@ impl Ranks {
         // candidate lies just past its gate, it does not.
         let clamp_bit = u64::from(at_gates) << 31;
         let gate_bit = clamp_bit ^ 1 << 31;
+        let apart = self.ranks.len() < CLAMPS_APART;
         self.keys.clear();
         for (index, item) in long.iter().chain(short).enumerate() {
             if item.high_gate >= least && item.high_gate < greatest {
@@ -328,7 +333,7 @@ impl Ranks {
                 self.keys.push(key | gate_bit | index as u64);
             }
             let clamp = -item.high_pred + 0.0;
-            if clamp >= least && clamp < greatest && item.high_gate >= least {
+            if !apart && clamp >= least && clamp < greatest && item.high_gate >= least {
                 self.keys
                     .push(u64::from(ordered(clamp)) << 32 | clamp_bit | index as u64);
             }
@@ -371,7 +376,9 @@ impl Ranks {
             if item.high_gate >= greatest {
                 rank.x_gate = all;
             }
-            if -item.high_pred >= greatest {
+            if apart {
+                rank.x_clamp = self.x.partition_point(|&x| x <= -item.high_pred) as u32;
+            } else if -item.high_pred >= greatest {
                 rank.x_clamp = all;
             }
             rank.x_clamp = rank.x_clamp.min(rank.x_gate);
@@ -386,6 +393,7 @@ impl Ranks {
         // where a candidate lies just before its gate, it is not.
         let gate_bit = u64::from(at_gates) << 31;
         let clamp_bit = gate_bit ^ 1 << 31;
+        let apart = self.ranks.len() < CLAMPS_APART;
         self.keys.clear();
         for (index, item) in long.iter().chain(short).enumerate() {
             if item.low_gate > least && item.low_gate <= greatest {
@@ -393,7 +401,7 @@ impl Ranks {
                 self.keys.push(key | gate_bit | index as u64);
             }
             let clamp = -item.low_pred + 0.0;
-            if clamp > least && clamp <= greatest && item.low_gate <= greatest {
+            if !apart && clamp > least && clamp <= greatest && item.low_gate <= greatest {
                 self.keys
                     .push(u64::from(ordered(clamp)) << 32 | clamp_bit | index as u64);
             }
@@ -430,7 +438,9 @@ impl Ranks {
             if item.low_gate <= least {
                 rank.y_gate = 0;
             }
-            if -item.low_pred <= least {
+            if apart {
+                rank.y_clamp = self.y.partition_point(|&y| y < -item.low_pred) as u32;
+            } else if -item.low_pred <= least {
                 rank.y_clamp = 0;
             }
             rank.y_gate = rank.y_gate.min(none);
@@ -438,9 +448,10 @@ impl Ranks {
         }
     }
 
-    /// Entries into the tables, and counts of events into the offsets.
+    /// Entries into the tables; events as they come into `by_x.events`, with their ranks on l in
+    /// `spare` and the counts in the offsets.
     #[inline(always)]
-    fn tables(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
+    fn place(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
         let (columns, rows) = self.shape();
         let zeros = |values: &mut Vec<f64>, length| {
             values.clear();
@@ -458,6 +469,9 @@ impl Ranks {
         self.by_x.offsets.resize(columns + 1, 0);
         self.by_y.offsets.clear();
         self.by_y.offsets.resize(rows + 1, 0);
+        self.by_x.events.clear();
+        self.by_x.events.reserve(2 * self.ranks.len());
+        self.spare.clear();
         let (long_ranks, short_ranks) = self.ranks.split_at(long.len());
         let greatest = self.x[columns - 1];
         for (item, rank) in long.iter().zip(long_ranks) {
@@ -471,30 +485,36 @@ impl Ranks {
                 *slope -= weight;
                 self.y_constant[rank.y_clamp as usize] += terms.low_clamp;
             }
-            high_events(item, rank, &terms, grid, &self.x, greatest, |j, _, _| {
+            let put = |j: usize, slope, constant| {
                 self.by_x.offsets[j] += 1;
                 self.by_y.offsets[gate] += 1;
-            });
+                self.spare.push(u64::from(rank.y_gate));
+                self.by_x.events.push(Event {
+                    code: (j as u32) << 1,
+                    slope,
+                    constant,
+                });
+            };
+            high_events(item, rank, &terms, grid, &self.x, greatest, put);
         }
         for (item, rank) in short.iter().zip(short_ranks) {
             let terms = Terms::new(item, grid);
             let gate = rank.x_gate as usize - 1;
             self.x_weight[gate] += f64::from(terms.weight);
-            high_events(
-                item,
-                rank,
-                &terms,
-                grid,
-                &self.x,
-                greatest,
-                |j, slope, constant| {
-                    self.x_slope[j] += f64::from(slope);
-                    self.x_constant[j] += constant;
-                },
-            );
-            low_events(rank, &terms, rows, |k, _, _| {
+            let enter = |j: usize, slope, constant| {
+                self.x_slope[j] += f64::from(slope);
+                self.x_constant[j] += constant;
+            };
+            high_events(item, rank, &terms, grid, &self.x, greatest, enter);
+            low_events(rank, &terms, rows, |k, slope, constant| {
                 self.by_x.offsets[gate] += 1;
                 self.by_y.offsets[k] += 1;
+                self.spare.push(k as u64);
+                self.by_x.events.push(Event {
+                    code: (gate as u32) << 1 | 1,
+                    slope,
+                    constant,
+                });
             });
         }
     }
@@ -523,44 +543,16 @@ impl Ranks {
         }
     }
 
+    /// Puts the events in order, on both axes.
     #[inline(always)]
-    fn fill(&mut self, long: &[Item], short: &[Item], grid: &Grid) {
-        let (columns, rows) = self.shape();
-        self.by_x.reserve();
+    fn order(&mut self) {
+        let (_, rows) = self.shape();
         self.by_y.reserve();
-        let greatest = self.x[columns - 1];
-        let (long_ranks, short_ranks) = self.ranks.split_at(long.len());
-        for (item, rank) in long.iter().zip(long_ranks) {
-            let terms = Terms::new(item, grid);
-            high_events(
-                item,
-                rank,
-                &terms,
-                grid,
-                &self.x,
-                greatest,
-                |j, slope, constant| {
-                    let event = Event {
-                        code: (j as u32) << 1,
-                        slope,
-                        constant,
-                    };
-                    self.by_y.put(rank.y_gate as usize, event);
-                },
-            );
+        for (event, &k) in self.by_x.events.iter().zip(&self.spare) {
+            self.by_y.put(k as usize, *event);
         }
-        for (item, rank) in short.iter().zip(short_ranks) {
-            let terms = Terms::new(item, grid);
-            low_events(rank, &terms, rows, |k, slope, constant| {
-                let event = Event {
-                    code: (rank.x_gate - 1) << 1 | 1,
-                    slope,
-                    constant,
-                };
-                self.by_y.put(k, event);
-            });
-        }
-        // The other order from this one: no third pass over the legs.
+        // The other order from this one, over what has been read.
+        self.by_x.reserve();
         for k in 0..rows {
             for event in self.by_y.slice(k..k + 1) {
                 let turned = Event {

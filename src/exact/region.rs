@@ -8,11 +8,11 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::best::Best;
-use super::fixed::{self, Entered, Grid, Item, Statistics};
+use super::fixed::{self, Entered, Grid, Item};
 use super::ranks::{Box2, Corner, Ranks, ordered, unordered};
 use super::search::Search;
 use super::zoom::restrict;
-use super::{Exact, check_box, check_group, exact_profit, take_leg};
+use super::{Collect, Exact, check_box, check_group, exact_profit};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::profit::{ExitRule, Multipliers, Side};
@@ -88,10 +88,14 @@ struct Extreme {
 impl Group {
     fn new(batch: &Batch, members: &[u32], fee: f64, exit_rule: ExitRule, bounds: &Box2) -> Self {
         let (mut long, mut short) = (Vec::new(), Vec::new());
-        let mut statistics = Statistics::default();
-        fixed::for_each_position(batch, members, |bar, position| {
-            let legs = (&mut long, &mut short);
-            take_leg(bar, position, fee, exit_rule, bounds, &mut statistics, legs);
+        let statistics = pulp::Arch::new().dispatch(Collect {
+            batch,
+            members,
+            fee,
+            exit_rule,
+            bounds,
+            counts: fixed::count_sides(batch, members),
+            legs: (&mut long, &mut short),
         });
         Self {
             long,

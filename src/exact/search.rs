@@ -30,9 +30,6 @@
 //! bottom rows, gives all bottom rows and what lies inside; one scan by `k`, with 8 lanes for
 //! the 8 right columns, gives the right columns. A block in the heap takes 64 bytes and no list.
 
-// One index runs over several arrays of lanes: that is what becomes vectors.
-#![allow(clippy::needless_range_loop)]
-
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -40,11 +37,12 @@ use pulp::{Simd, WithSimd};
 
 use super::best::{Best, Change};
 use super::fixed::{Grid, Sums};
+use super::lanes::{Floats, Integers, LANES, LaneSums};
 use super::lattice::{Block, ROUNDING, Sweep};
 use super::ranks::{Box2, Ranks};
 
 /// Parts per axis, and lanes.
-const PARTS: usize = 8;
+const PARTS: usize = LANES;
 
 /// Most cells of a block that is swept instead of cut. Measured: 512 and 2048 are no better.
 const LEAF_CELLS: u64 = 1024;
@@ -230,43 +228,11 @@ struct Expand<'a> {
     children: &'a mut Vec<Node>,
 }
 
-/// Sums in lanes.
-#[derive(Clone, Copy)]
-struct LaneSums {
-    a: Lanes,
-    b: Lanes,
-    c: [i64; PARTS],
-}
-
-impl LaneSums {
-    const ZERO: Self = Self {
-        a: [0.0; PARTS],
-        b: [0.0; PARTS],
-        c: [0; PARTS],
-    };
-
-    #[inline(always)]
-    fn get(&self, lane: usize) -> Sums {
-        Sums {
-            a: self.a[lane],
-            b: self.b[lane],
-            c: self.c[lane],
-        }
-    }
-
-    #[inline(always)]
-    fn set(&mut self, lane: usize, sums: &Sums) {
-        self.a[lane] = sums.a;
-        self.b[lane] = sums.b;
-        self.c[lane] = sums.c;
-    }
-}
-
 /// What is known of the 8 parts in one column of parts, by their bottom rows.
 #[derive(Clone, Copy)]
 struct Bottom {
     /// Sums of the events at the right end of each bottom row.
-    base: LaneSums,
+    base: [Sums; PARTS],
     /// Greatest value of each bottom row.
     greatest: Lanes,
     /// Positive parts of the events strictly inside.
@@ -280,12 +246,12 @@ struct Bottom {
     gained: Lanes,
 }
 
-/// [`EXACT`] and more when `slope` is not 0 or `constant` is too large.
+/// [`EXACT`] and more where `slope` is not 0 or `constant` is too large.
 #[inline(always)]
-fn motion(slope: f64, constant: f64) -> f64 {
-    let slope = slope.abs() * EXACT;
-    let constant = constant.abs();
-    if slope > constant { slope } else { constant }
+fn motion<S: Simd>(simd: S, slope: Floats<S>, constant: Floats<S>) -> Floats<S> {
+    (slope * Floats::splat(simd, EXACT))
+        .abs()
+        .max(constant.abs())
 }
 
 #[inline(always)]
@@ -297,7 +263,7 @@ impl WithSimd for Expand<'_> {
     type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let Self {
             ranks,
             bounds,
@@ -306,10 +272,11 @@ impl WithSimd for Expand<'_> {
             children,
         } = self;
         let cuts = Cuts::new(block);
-        let mut lanes = bottom_right_sums(ranks, block, &cuts);
+        let rows = BottomRows::new(simd, ranks, &cuts);
+        let mut lanes = LaneSums::load(simd, &bottom_right_sums(ranks, block, &cuts));
         let mut bottoms = [None; PARTS];
         for p in (0..cuts.columns).rev() {
-            let bottom = bottom_rows(ranks, block, &cuts, p, &mut lanes);
+            let bottom = rows.part(simd, ranks, block, (cuts.j[p], cuts.j[p + 1]), &mut lanes);
             for q in 0..cuts.rows {
                 floor = max(floor, bottom.greatest[q] - MARGIN);
             }
@@ -317,63 +284,63 @@ impl WithSimd for Expand<'_> {
         }
 
         // Right columns: lanes over the columns of parts.
-        let mut sums = LaneSums::ZERO;
+        let mut sums = [Sums::default(); PARTS];
         let mut last = [f64::INFINITY; PARTS];
         let (mut x, mut x_slope, mut x_constant) = ([0.0; PARTS], [0.0; PARTS], [0_i64; PARTS]);
         for (p, bottom) in bottoms.iter().enumerate() {
             if let Some(bottom) = bottom {
                 let j = cuts.j[p + 1] - 1;
-                sums.set(p, &bottom.base.get(0));
+                sums[p] = bottom.base[0];
                 last[p] = j as f64;
                 x[p] = ranks.x_scaled[j];
                 x_slope[p] = ranks.x_slope[j];
                 x_constant[p] = ranks.x_constant[j];
             }
         }
+        let mut sums = LaneSums::load(simd, &sums);
+        let last = Floats::load(simd, &last);
+        let x_lanes = Floats::load(simd, &x);
+        let x_slope = Floats::load(simd, &x_slope);
+        let x_constant = Integers::load(simd, &x_constant);
         let k0 = block.k0 as usize;
         for q in 0..cuts.rows {
-            let mut greatest = [f64::NEG_INFINITY; PARTS];
-            let mut corner = [0.0; PARTS];
-            let mut moves = [0.0; PARTS];
-            let mut first_slope = [0.0; PARTS];
+            let mut greatest = Floats::splat(simd, f64::NEG_INFINITY);
+            let mut moves = Floats::splat(simd, 0.0);
+            let mut corner = moves;
+            let mut first_slope = moves;
             for k in cuts.k[q]..cuts.k[q + 1] {
                 if k > k0 {
                     for event in ranks.by_y.slice(k..k + 1) {
-                        let other = f64::from(event.other());
-                        let (a, b) = event.slopes();
-                        for p in 0..PARTS {
-                            let on = other >= last[p];
-                            sums.a[p] += if on { a } else { 0.0 };
-                            sums.b[p] += if on { b } else { 0.0 };
-                            sums.c[p] += if on { event.constant } else { 0 };
-                        }
+                        let other = Floats::splat(simd, f64::from(event.other()));
+                        sums.add(simd, event, last.at_most(other));
                     }
                 }
-                let (y, y_slope, y_constant) =
-                    (ranks.y_scaled[k], ranks.y_slope[k], ranks.y_constant[k]);
-                for p in 0..PARTS {
-                    let b = sums.b[p] + y_slope;
-                    let c = (sums.c[p] + x_constant[p] + y_constant) as f64;
-                    let value = ((sums.a[p] + x_slope[p]) * x[p] - b * y) + c;
-                    greatest[p] = max(value, greatest[p]);
-                    moves[p] = max(motion(b, c), moves[p]);
-                    if k == cuts.k[q] {
-                        corner[p] = value;
-                        first_slope[p] = sums.a[p];
-                    }
+                let b = sums.b + Floats::splat(simd, ranks.y_slope[k]);
+                let c = sums.c + x_constant + Integers::splat(simd, ranks.y_constant[k]);
+                let c = c.to_floats();
+                let y = Floats::splat(simd, ranks.y_scaled[k]);
+                let value = ((sums.a + x_slope) * x_lanes - b * y) + c;
+                greatest = value.max(greatest);
+                moves = motion(simd, b, c).max(moves);
+                if k == cuts.k[q] {
+                    corner = value;
+                    first_slope = sums.a;
                 }
             }
+            let gain = (greatest - corner).store();
+            let column = (first_slope - sums.a).store();
+            let (greatest, moves) = (greatest.store(), moves.store());
             let height = ranks.y_scaled[cuts.k[q + 1] - 1] - ranks.y_scaled[cuts.k[q]];
             for (p, bottom) in bottoms.iter().enumerate() {
                 let Some(bottom) = bottom else { continue };
                 floor = max(floor, greatest[p] - MARGIN);
                 let inside = bottom.inside[q];
                 let width = x[p] - ranks.x_scaled[cuts.j[p]];
-                let column = (first_slope[p] - sums.a[p]) * width;
+                let column = column[p] * width;
                 let row = -bottom.gained[q] * height;
                 let still = bottom.motion[q] < EXACT && moves[p] < EXACT;
                 let flat = still && inside == 0.0 && column <= 0.0 && row <= 0.0;
-                let mut bound = bottom.greatest[q] + (greatest[p] - corner[p]);
+                let mut bound = bottom.greatest[q] + gain[p];
                 if !flat {
                     bound += inside * (1.0 + bottom.count * f64::EPSILON)
                         + max(column, 0.0)
@@ -388,7 +355,7 @@ impl WithSimd for Expand<'_> {
                     j1: cuts.j[p + 1] as u32,
                     k0: cuts.k[q] as u32,
                     k1: cuts.k[q + 1] as u32,
-                    base: bottom.base.get(q),
+                    base: bottom.base[q],
                 };
                 children.push(Node {
                     bound,
@@ -435,10 +402,10 @@ impl Cuts {
 
 /// Sums of the events at the block's last column, for the bottom row of each row of parts.
 #[inline(always)]
-fn bottom_right_sums(ranks: &Ranks, block: &Block, cuts: &Cuts) -> LaneSums {
-    let mut lanes = LaneSums::ZERO;
+fn bottom_right_sums(ranks: &Ranks, block: &Block, cuts: &Cuts) -> [Sums; PARTS] {
+    let mut lanes = [Sums::default(); PARTS];
     let mut sums = block.base;
-    for q in 0..cuts.rows {
+    for (q, lane) in lanes.iter_mut().enumerate().take(cuts.rows) {
         if q > 0 {
             for event in ranks.by_y.slice(cuts.k[q - 1] + 1..cuts.k[q] + 1) {
                 if event.other() + 1 >= block.j1 {
@@ -446,87 +413,111 @@ fn bottom_right_sums(ranks: &Ranks, block: &Block, cuts: &Cuts) -> LaneSums {
                 }
             }
         }
-        lanes.set(q, &sums);
+        *lane = sums;
     }
     lanes
 }
 
-/// One column of parts, from its right end to its left: `sums` are the events of the 8 bottom
-/// rows at the column before, and are brought on.
-#[inline(always)]
-fn bottom_rows(ranks: &Ranks, block: &Block, cuts: &Cuts, p: usize, sums: &mut LaneSums) -> Bottom {
-    let (left, right) = (cuts.j[p], cuts.j[p + 1]);
-    let mut first_k = [-1.0; PARTS];
-    let mut end_k = [-1.0; PARTS];
-    let (mut y, mut y_top) = ([0.0; PARTS], [0.0; PARTS]);
-    let (mut y_slope, mut y_constant) = ([0.0; PARTS], [0_i64; PARTS]);
-    for q in 0..cuts.rows {
-        let (k, end) = (cuts.k[q], cuts.k[q + 1]);
-        first_k[q] = k as f64;
-        end_k[q] = end as f64;
-        y[q] = ranks.y_scaled[k];
-        y_top[q] = ranks.y_scaled[end - 1];
-        y_slope[q] = ranks.y_slope[k];
-        y_constant[q] = ranks.y_constant[k];
+/// The 8 bottom rows, in lanes. Lanes beyond the rows of parts hold nothing.
+struct BottomRows<S: Simd> {
+    /// Rank of the row, and of the row above its part.
+    first: Floats<S>,
+    end: Floats<S>,
+    /// Its l, and the greatest l of its part.
+    y: Floats<S>,
+    y_top: Floats<S>,
+    slope: Floats<S>,
+    constant: Integers<S>,
+}
+
+impl<S: Simd> BottomRows<S> {
+    #[inline(always)]
+    fn new(simd: S, ranks: &Ranks, cuts: &Cuts) -> Self {
+        let (mut first, mut end) = ([-1.0; PARTS], [-1.0; PARTS]);
+        let (mut y, mut y_top) = ([0.0; PARTS], [0.0; PARTS]);
+        let (mut slope, mut constant) = ([0.0; PARTS], [0_i64; PARTS]);
+        for q in 0..cuts.rows {
+            let k = cuts.k[q];
+            first[q] = k as f64;
+            end[q] = cuts.k[q + 1] as f64;
+            y[q] = ranks.y_scaled[k];
+            y_top[q] = ranks.y_scaled[cuts.k[q + 1] - 1];
+            slope[q] = ranks.y_slope[k];
+            constant[q] = ranks.y_constant[k];
+        }
+        Self {
+            first: Floats::load(simd, &first),
+            end: Floats::load(simd, &end),
+            y: Floats::load(simd, &y),
+            y_top: Floats::load(simd, &y_top),
+            slope: Floats::load(simd, &slope),
+            constant: Integers::load(simd, &constant),
+        }
     }
-    let (k0, k1) = (f64::from(block.k0), f64::from(block.k1));
-    let x_left = ranks.x_scaled[left];
-    let mut greatest = [f64::NEG_INFINITY; PARTS];
-    let mut moves = [0.0; PARTS];
-    let mut inside = [0.0; PARTS];
-    let mut base = *sums;
-    let mut count = 0;
-    for j in (left..right).rev() {
-        let is_last = j + 1 == right;
-        let x = ranks.x_scaled[j];
-        if j + 1 != block.j1 as usize {
-            let events = ranks.by_x.slice(j..j + 1);
-            for event in events {
-                let other = f64::from(event.other());
-                let (a, b) = event.slopes();
-                for q in 0..PARTS {
-                    let on = other <= first_k[q];
-                    sums.a[q] += if on { a } else { 0.0 };
-                    sums.b[q] += if on { b } else { 0.0 };
-                    sums.c[q] += if on { event.constant } else { 0 };
-                }
-                if !is_last && other > k0 && other < k1 {
-                    // The greatest it can be inside; a little more where that is rounded.
-                    let at = if a > 0.0 { x } else { x_left };
-                    let slack = if event.slope == 0.0 { 0.0 } else { ROUNDING };
-                    let constant = a * at + event.constant as f64 + slack;
-                    for q in 0..PARTS {
-                        let on = other > first_k[q] && other < end_k[q];
-                        let value = constant - b * if b > 0.0 { y[q] } else { y_top[q] };
-                        inside[q] += if on && value > 0.0 { value } else { 0.0 };
+
+    /// One column of parts, the ranks `left..right`, from its right end to its left: `sums` are
+    /// the events of the bottom rows at the column before, and are brought on.
+    #[inline(always)]
+    fn part(
+        &self,
+        simd: S,
+        ranks: &Ranks,
+        block: &Block,
+        (left, right): (usize, usize),
+        sums: &mut LaneSums<S>,
+    ) -> Bottom {
+        let x_left = ranks.x_scaled[left];
+        let zero = Floats::splat(simd, 0.0);
+        let mut greatest = Floats::splat(simd, f64::NEG_INFINITY);
+        let mut moves = zero;
+        let mut inside = zero;
+        let mut lanes = *sums;
+        let mut base = lanes;
+        let mut count = 0;
+        for j in (left..right).rev() {
+            let is_last = j + 1 == right;
+            let x = ranks.x_scaled[j];
+            if j + 1 != block.j1 as usize {
+                let events = ranks.by_x.slice(j..j + 1);
+                for event in events {
+                    let other = Floats::splat(simd, f64::from(event.other()));
+                    lanes.add(simd, event, other.at_most(self.first));
+                    if !is_last && event.other() > block.k0 && event.other() < block.k1 {
+                        // The greatest it can be inside; a little more where that is rounded.
+                        let (a, b) = event.slopes();
+                        let at = if a > 0.0 { x } else { x_left };
+                        let slack = if event.slope == 0.0 { 0.0 } else { ROUNDING };
+                        let constant = a * at + event.constant as f64 + slack;
+                        let y = if b > 0.0 { self.y } else { self.y_top };
+                        let value = Floats::splat(simd, constant) - Floats::splat(simd, b) * y;
+                        inside += value
+                            .max(zero)
+                            .only(self.first.below(other))
+                            .only(other.below(self.end));
                     }
                 }
+                count += events.len();
             }
-            count += events.len();
+            if is_last {
+                base = lanes;
+            }
+            let a = lanes.a + Floats::splat(simd, ranks.x_slope[j]);
+            let c = lanes.c + Integers::splat(simd, ranks.x_constant[j]) + self.constant;
+            let c = c.to_floats();
+            let x = Floats::splat(simd, x);
+            let value = (a * x - (lanes.b + self.slope) * self.y) + c;
+            greatest = value.max(greatest);
+            moves = motion(simd, a, c).max(moves);
         }
-        if is_last {
-            base = *sums;
+        *sums = lanes;
+        Bottom {
+            base: base.store(),
+            greatest: greatest.store(),
+            inside: inside.store(),
+            motion: moves.store(),
+            count: count as f64,
+            gained: (lanes.b - base.b).store(),
         }
-        let (x_slope, x_constant) = (ranks.x_slope[j], ranks.x_constant[j]);
-        for q in 0..PARTS {
-            let a = sums.a[q] + x_slope;
-            let c = (sums.c[q] + x_constant + y_constant[q]) as f64;
-            let value = (a * x - (sums.b[q] + y_slope[q]) * y[q]) + c;
-            greatest[q] = max(value, greatest[q]);
-            moves[q] = max(motion(a, c), moves[q]);
-        }
-    }
-    let mut gained = sums.b;
-    for (gained, base) in gained.iter_mut().zip(base.b) {
-        *gained -= base;
-    }
-    Bottom {
-        base,
-        greatest,
-        inside,
-        motion: moves,
-        count: count as f64,
-        gained,
     }
 }
 

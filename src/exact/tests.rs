@@ -3,8 +3,8 @@
 use super::best::Best;
 use super::fixed::{Entered, Grid, Item, Statistics};
 use super::kinetic;
-use super::lattice::exhaustive;
-use super::ranks::{Box2, Corner, Ranks};
+use super::lattice::{Block, Sweep, exhaustive};
+use super::ranks::{Box2, CLAMPS_APART, Corner, Ranks};
 use super::search::Search;
 use super::zoom::Zoom;
 use crate::profit::{Bar, ExitRule, Multipliers, Side};
@@ -163,6 +163,24 @@ fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
             assert_eq!(searched.open, None);
             assert_same(case, &format!("leaves of {leaf_cells}"), &best, &slow);
         }
+        // Blocks that are narrow but tall.
+        let (columns, rows) = ranks.shape();
+        for arch in [pulp::Arch::new(), pulp::Arch::Scalar] {
+            let mut best = Best::none();
+            let mut sweep = Sweep::default();
+            for j0 in (0..columns).step_by(5) {
+                let j1 = columns.min(j0 + 5);
+                let block = Block {
+                    j0: j0 as u32,
+                    j1: j1 as u32,
+                    k0: 0,
+                    k1: rows as u32,
+                    base: ranks.events_at(j1 - 1, 0),
+                };
+                sweep.run(arch, &ranks, &grid, &bounds, &block, &mut best);
+            }
+            assert_same(case, "narrow blocks", &best, &slow);
+        }
         let mut best = Best::none();
         let swept = kinetic::run(&ranks, &grid, &bounds, u64::MAX, &mut best);
         assert_eq!(swept.open, None);
@@ -171,6 +189,59 @@ fn sweep_search_and_tree_find_the_cell_of_the_enumeration() {
         let arch = pulp::Arch::Scalar;
         Search::default().run(arch, &ranks, &grid, &bounds, u64::MAX, &mut best);
         assert_same(case, "without vectors", &best, &slow);
+    }
+}
+
+#[test]
+fn cells_of_the_rank_form_have_the_value_of_the_plain_sum() {
+    let mut rng = Rng(9);
+    let mut ranks = Ranks::default();
+    // The last ones have clamps sorted among the gates, the others look them up.
+    for case in 0..208 {
+        let bounds = draw_box(&mut rng);
+        let fee = [0.0, 1.0 / 512.0, 0.001, 0.02][rng.below(4) as usize];
+        let legs = match case {
+            0..200 => 1 + rng.below(40),
+            _ => 40_000,
+        };
+        let group = Group::draw(&mut rng, legs, fee, &bounds);
+        let count = group.long.len() + group.short.len();
+        assert!(case < 200 || count >= CLAMPS_APART, "{count} legs");
+        let grid = Grid::new(&group.statistics, fee);
+        for corner in [Corner::Greatest, Corner::Least] {
+            ranks.build(
+                pulp::Arch::new(),
+                &group.long,
+                &group.short,
+                &Entered::default(),
+                &grid,
+                &bounds,
+                corner,
+            );
+            let (columns, rows) = ranks.shape();
+            for _ in 0..8 {
+                let (j, k) = (rng.below(columns as u64), rng.below(rows as u64));
+                let (j, k) = (j as usize, k as usize);
+                let at = Multipliers::new(ranks.x[j], ranks.y[k]);
+                let mut plain = Entered::default();
+                for (side, items) in [(Side::Long, &group.long), (Side::Short, &group.short)] {
+                    for item in items {
+                        plain.add(side, item, &grid, at, ExitRule::Intraday);
+                    }
+                }
+                let cell = ranks.with_tables(&ranks.events_at(j, k), j, k);
+                let (h, l) = (grid.factor(at.high), grid.factor(at.low));
+                let value = match corner {
+                    Corner::Greatest => grid.value(&cell, h, l),
+                    Corner::Least => -grid.negated().value(&cell, h, l),
+                };
+                assert_eq!(
+                    value,
+                    plain.value(&grid, at),
+                    "case {case}: {corner:?} {at:?}"
+                );
+            }
+        }
     }
 }
 
