@@ -8,10 +8,12 @@ mod cpu;
 mod cuda;
 mod fixed_point;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::exact::Exact;
 use crate::groups::{Candidates, Groups};
 use crate::profit::{EQUITY_FEE, ExitRule, Multipliers};
 
@@ -52,6 +54,39 @@ pub trait Evaluate {
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         None
     }
+
+    /// Exact optima, if the evaluator finds some itself: one entry per group of the task's range,
+    /// `None` where it leaves the group to the caller. `None` in place of all of them: it never
+    /// finds any.
+    ///
+    /// They are proved, and have the multipliers, the profit and the bound of
+    /// [`exact()`](crate::exact()), bit for bit. Their [`work`](Exact::work) is that of a sweep over
+    /// all pairs of gates, in the same unit: an eighth of their number, or under
+    /// [`ExitRule::AtClose`] the number of gates.
+    ///
+    /// # Errors
+    /// Bounds that are not finite, beyond ±1e6 or reversed; groups of another batch, a range
+    /// beyond them; or whatever keeps the evaluator from doing so.
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        let _ = task;
+        None
+    }
+}
+
+/// Which optima [`Evaluate::exact_optima`] is to find.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OptimaTask<'a> {
+    /// The groups of the evaluator's batch. They may be kept, so that a further task with the same
+    /// groups takes less time.
+    pub groups: &'a Groups,
+    /// Those of them whose optima are wanted.
+    pub range: Range<usize>,
+    /// When positions are closed.
+    pub exit_rule: ExitRule,
+    /// Least and greatest h, both inclusive.
+    pub high_bounds: (f32, f32),
+    /// Least and greatest l, both inclusive.
+    pub low_bounds: (f32, f32),
 }
 
 /// Scores the candidates of one group, from several threads at once.
@@ -98,6 +133,10 @@ impl<E: Evaluate + ?Sized> Evaluate for &mut E {
 
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         (**self).per_group()
+    }
+
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        (**self).exact_optima(task)
     }
 }
 
@@ -415,5 +454,13 @@ impl Evaluate for Evaluator<'_> {
 
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         self.evaluate().per_group()
+    }
+
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        match self {
+            Self::Cpu(cpu) => cpu.exact_optima(task),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.exact_optima(task),
+        }
     }
 }

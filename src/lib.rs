@@ -90,7 +90,8 @@ pub use error::{CudaError, Error};
 #[cfg(feature = "cuda")]
 pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Storage, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, OptimaTask, Simd, Storage,
+    Threads,
 };
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,

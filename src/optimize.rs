@@ -26,7 +26,7 @@ use crate::groups::{Groups, Sharing};
 use crate::profit::{ExitRule, Multipliers};
 
 use choose::choose;
-use exact::{ExactBox, ExactTask, exact_search, upper_bounds};
+use exact::{ExactBox, exact_search, upper_bounds};
 use grid::{Grid, grid_search};
 use lockstep::direct_search;
 use observe::{Clock, Report};
@@ -241,8 +241,16 @@ pub fn optimize<E: Evaluate + ?Sized>(
             direct_search(template, &mut scores, &threads, clock, watched, &mut report)?
         }
         Method::Exact(exact) => {
-            let task = ExactTask::new(&scores, exact_box, *exact);
-            exact_search(&task, &threads, clock, watched, &mut report)?
+            let scores = &mut scores;
+            exact_search(
+                scores,
+                exact_box,
+                *exact,
+                &threads,
+                clock,
+                watched,
+                &mut report,
+            )?
         }
         Method::Grid { high, low } => {
             let grid = Grid::new(&bounds, *high, *low)?;
@@ -257,13 +265,21 @@ pub fn optimize<E: Evaluate + ?Sized>(
     let bounds_of_groups = match (&options.method, options.quality) {
         (Method::Exact(_), _) => Some(upper_bounds(&search, groups.len())),
         (_, true) => {
-            let task = ExactTask::new(&scores, exact_box, ExactOptions::default());
+            let options = ExactOptions::default();
             let mut unwatched = Report {
                 observer: &mut (),
                 groups: groups.len(),
                 rules: Some(rules),
             };
-            let exact = exact_search(&task, &threads, clock, false, &mut unwatched)?;
+            let exact = exact_search(
+                &mut scores,
+                exact_box,
+                options,
+                &threads,
+                clock,
+                false,
+                &mut unwatched,
+            )?;
             Some(upper_bounds(&exact, groups.len()))
         }
         _ => None,
