@@ -523,43 +523,53 @@ TRISECT_DEVICE void evaluate_staged(float4* memory, FeeBounds bounds, const Roun
 
 // --- tiny simulations ---
 
-// Tiles of candidates of one slot with at most `Lanes` legs per side, by `round.pack_lanes` threads.
-template <unsigned Lanes, bool AtClose>
+// Tiles of candidates of one slot with at most 2^Levels legs per side, by `round.pack_lanes` threads.
+//
+// All further partial sums are 0, so this is the whole tree. As above, lanes come in bit-reversed
+// order; but everything is unrolled, so the sums that wait are registers.
+template <unsigned Levels, bool AtClose>
 TRISECT_DEVICE void evaluate_packed(const Stage<AtClose>& stage, unsigned first_place,
                                     FeeBounds bounds, const Round& round, const Span& span,
-                                    const Work& work, unsigned lane) {
+                                    const Work& work, unsigned thread) {
     constexpr unsigned N = PACKED_CANDIDATES;
     const unsigned tile = N * round.pack_lanes;
 #pragma unroll 1
     for (unsigned first = blockIdx.y * tile; first < work.count; first += gridDim.y * tile) {
-        const Pairs<N> pairs(work, first + lane, round.pack_lanes);
-        float sums[Lanes][N] = {};
+        const Pairs<N> pairs(work, first + thread, round.pack_lanes);
+        float waiting[Levels][N];
+        float sums[N];
 #pragma unroll
-        for (unsigned leg = 0; leg < Lanes; ++leg) {
-            if (leg < span.longs) {
-                const Leg staged = stage.template get<false>(first_place + leg);
-                pairs.template add<Rule<false, AtClose, true>>(staged, bounds, sums[leg]);
+        for (unsigned step = 0; step < 1u << Levels; ++step) {
+            const unsigned lane = __brev(step) >> (32 - Levels);
+#pragma unroll
+            for (unsigned k = 0; k < N; ++k) {
+                sums[k] = 0.0f;
             }
-        }
-#pragma unroll
-        for (unsigned leg = 0; leg < Lanes; ++leg) {
-            if (leg < span.shorts) {
-                const Leg staged = stage.template get<true>(first_place + MAX_PACKED + leg);
-                pairs.template add<Rule<true, AtClose, true>>(staged, bounds, sums[leg]);
+            if (lane < span.longs) {
+                const Leg leg = stage.template get<false>(first_place + lane);
+                pairs.template add<Rule<false, AtClose, true>>(leg, bounds, sums);
             }
-        }
-        // All further partial sums are 0, so the tree starts here.
+            if (lane < span.shorts) {
+                const Leg leg = stage.template get<true>(first_place + MAX_PACKED + lane);
+                pairs.template add<Rule<true, AtClose, true>>(leg, bounds, sums);
+            }
 #pragma unroll
-        for (unsigned width = Lanes / 2; width > 0; width /= 2) {
-#pragma unroll
-            for (unsigned partial = 0; partial < width; ++partial) {
+            for (unsigned level = 0; level < Levels; ++level) {
+                const bool waits = (step >> level & 1) == 0;
 #pragma unroll
                 for (unsigned k = 0; k < N; ++k) {
-                    sums[partial][k] += sums[partial + width][k];
+                    if (waits) {
+                        waiting[level][k] = sums[k];
+                    } else {
+                        sums[k] += waiting[level][k];
+                    }
+                }
+                if (waits) {
+                    break;
                 }
             }
         }
-        work.put(first + lane, round.pack_lanes, sums[0]);
+        work.put(first + thread, round.pack_lanes, sums);
     }
 }
 
@@ -592,10 +602,11 @@ TRISECT_DEVICE void evaluate_packed(float4* memory, FeeBounds bounds, const Roun
         return;
     }
     const Work work(round, span.simulation);
-    if (span.longs <= MAX_PACKED / 2 && span.shorts <= MAX_PACKED / 2) {
-        evaluate_packed<MAX_PACKED / 2>(stage, place, bounds, round, span, work, lane);
+    static_assert(MAX_PACKED == 8, "three levels");
+    if (span.longs <= 4 && span.shorts <= 4) {
+        evaluate_packed<2>(stage, place, bounds, round, span, work, lane);
     } else {
-        evaluate_packed<MAX_PACKED>(stage, place, bounds, round, span, work, lane);
+        evaluate_packed<3>(stage, place, bounds, round, span, work, lane);
     }
 }
 

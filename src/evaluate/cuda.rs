@@ -23,6 +23,7 @@ mod device;
 mod exact;
 mod shape;
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
@@ -569,8 +570,15 @@ impl Shard {
         mut spans: Vec<Span>,
         pack: &Pack<'_>,
     ) -> Result<Self, Error> {
-        // Equal lengths keep the order of the batch, whose neighbours share groups.
-        spans.sort_by_key(|span| (span.is_tiny(), std::cmp::Reverse(span.legs())));
+        // Equal lengths keep the order of the batch, whose neighbours share groups. Tiny ones share
+        // a warp, which is at its best where both sides are equal.
+        spans.sort_by_key(|span| {
+            let sides = Reverse((span.longs, span.shorts));
+            match span.is_tiny() {
+                true => (true, Reverse(0), sides),
+                false => (false, Reverse(span.legs()), Reverse((0, 0))),
+            }
+        });
         let legs: usize = spans.iter().map(Span::legs).sum();
         let [width, terms_width] = pack.storage.widths();
         let needed = legs * (width + terms_width) + spans.len() * size_of::<Span>();

@@ -18,6 +18,12 @@ pub fn required(what: &str) -> bool {
     required.split(',').any(|word| word.trim() == what)
 }
 
+/// Folder for what tests write, as [`package`] is found.
+pub fn scratch() -> PathBuf {
+    let now = std::env::var_os("CARGO_TARGET_TMPDIR");
+    now.map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
+
 /// SplitMix64: small, seeded, the same everywhere.
 #[derive(Clone)]
 pub struct Rng(u64);

@@ -1,6 +1,7 @@
 // Runs the evaluation kernels on a CPU over cases from a file and compares every bit.
 //
 //   runner FILE [forward | reverse | random SEED]
+//   runner legs FILE          derives legs as the 16-bit kernels do, and compares them
 //   runner fault NAME         does what cuda_host.h must notice; never returns
 //
 // A case is one launch: a header of 32-bit words, then arrays, each a 64-bit count of bytes and the
@@ -180,6 +181,32 @@ void run_case(Reader& reader, Counts& counts) {
     ++counts.launches;
 }
 
+/// A bar with its side, and the leg that must come of it.
+struct LegCase {
+    Bar bar;
+    std::uint32_t is_short;
+    Leg leg;
+};
+
+void run_legs(const char* path) {
+    Reader reader(path);
+    const auto fee = reader.value<float>();
+    const auto cases = reader.array<LegCase>();
+    for (std::size_t at = 0; at < cases.size(); ++at) {
+        const LegCase& one = cases[at];
+        const Leg got =
+            one.is_short != 0 ? make_leg<true>(one.bar, fee) : make_leg<false>(one.bar, fee);
+        if (std::memcmp(&got, &one.leg, sizeof(Leg)) != 0) {
+            std::cerr.precision(9);
+            std::cerr << "leg " << at << ": expected gates " << one.leg.high_gate << ' '
+                      << one.leg.low_gate << ", got " << got.high_gate << ' ' << got.low_gate
+                      << '\n';
+            std::exit(1);
+        }
+    }
+    std::cout << "legs " << cases.size() << '\n';
+}
+
 /// Mistakes that kernels could make.
 void make_fault(const std::string& name) {
     const dim3 block = {64, 1, 1};
@@ -222,6 +249,10 @@ int main(int argc, char** argv) {
     }
     if (argc == 3 && std::string(argv[1]) == "fault") {
         make_fault(argv[2]);
+    }
+    if (argc == 3 && std::string(argv[1]) == "legs") {
+        run_legs(argv[2]);
+        return 0;
     }
     const std::string schedule = argc > 2 ? argv[2] : "forward";
     if (schedule == "reverse") {

@@ -45,20 +45,27 @@ std::string check_shape(const standin::Launch& launch, const Round& round) {
     return "";
 }
 
-// Bytes of one leg in `legs` and in `terms`.
-struct Storage {
+// What sizes depend on: bytes of one leg in `legs` and in `terms`, and in shared memory per leg that is staged and
+// per slot that is packed.
+struct Variant {
     std::size_t leg;
     std::size_t term;
+    std::size_t staged;
+    std::size_t packed;
 };
 
-constexpr Storage SINGLE = {sizeof(float4), sizeof(float2)};
-constexpr Storage HALF = {6 * sizeof(std::uint16_t), 0};
+constexpr std::size_t HALF = 6 * sizeof(std::uint16_t);
+constexpr Variant INTRADAY_F32 = {sizeof(float4), sizeof(float2), STAGED_BYTES_PER_LEG_INTRADAY,
+                                  PACKED_BYTES_PER_SLOT_INTRADAY};
+constexpr Variant CLOSE_F32 = {sizeof(float4), sizeof(float2), STAGED_BYTES_PER_LEG_CLOSE, PACKED_BYTES_PER_SLOT_CLOSE};
+constexpr Variant INTRADAY_HALF = {HALF, 0, STAGED_BYTES_PER_LEG_INTRADAY, PACKED_BYTES_PER_SLOT_INTRADAY};
+constexpr Variant CLOSE_HALF = {HALF, 0, STAGED_BYTES_PER_LEG_CLOSE, PACKED_BYTES_PER_SLOT_CLOSE};
 
-// Bytes that each array must have at least, from the spans on.
+// Bytes that each array and the shared memory must have at least, from the spans on.
 class Extents {
 public:
-    Extents(const standin::Launch& launch, const Round& round, Storage storage)
-        : launch_(launch), round_(round), storage_(storage) {}
+    Extents(const standin::Launch& launch, const Round& round, const Variant& variant)
+        : launch_(launch), round_(round), variant_(variant) {}
 
     // What is wrong, or nothing.
     std::string check() {
@@ -71,7 +78,8 @@ public:
                 return "slot " + std::to_string(slot) + ": " + wrong;
             }
         }
-        return "";
+        const std::size_t shared = shared_bytes();
+        return launch_.shared < shared ? text("bytes of shared memory", launch_.shared, shared) : "";
     }
 
 private:
@@ -88,13 +96,26 @@ private:
         return value;
     }
 
+    std::size_t shared_bytes() const {
+        std::size_t bytes = 0;
+        for (unsigned slot = round_.by_legs; slot < round_.packed_from; ++slot) {
+            const Span span = at(round_.spans, slot);
+            const std::size_t legs = std::size_t{span.longs} + span.shorts;
+            bytes = std::max(bytes, launch_.block.x * STAGED_BYTES_PER_THREAD + legs * variant_.staged);
+        }
+        if (round_.packed_from < round_.slots) {
+            bytes = std::max(bytes, launch_.block.x / round_.pack_lanes * variant_.packed);
+        }
+        return SHARED_BYTES + bytes;
+    }
+
     std::string check_slot(unsigned slot) const {
         const Span span = at(round_.spans, slot);
         const std::size_t end = std::size_t{span.first} + span.longs + span.shorts;
-        if (end > 0 && !launch_.inside(round_.legs, end * storage_.leg)) {
+        if (end > 0 && !launch_.inside(round_.legs, end * variant_.leg)) {
             return "legs leave their allocation";
         }
-        if (end > 0 && storage_.term > 0 && !launch_.inside(round_.terms, end * storage_.term)) {
+        if (end > 0 && variant_.term > 0 && !launch_.inside(round_.terms, end * variant_.term)) {
             return "terms leave their allocation";
         }
         if (slot >= round_.packed_from && std::max(span.longs, span.shorts) > PACKED_LEGS) {
@@ -139,7 +160,7 @@ private:
 
     const standin::Launch& launch_;
     const Round& round_;
-    const Storage storage_;
+    const Variant& variant_;
 };
 
 Round round_of(const standin::Launch& launch) {
@@ -148,15 +169,12 @@ Round round_of(const standin::Launch& launch) {
     return round;
 }
 
-std::string check(const standin::Launch& launch, Storage storage) {
+template <const Variant& VARIANT>
+std::string check(const standin::Launch& launch) {
     const Round round = round_of(launch);
     const std::string wrong = check_shape(launch, round);
-    return wrong.empty() ? Extents(launch, round, storage).check() : wrong;
+    return wrong.empty() ? Extents(launch, round, VARIANT).check() : wrong;
 }
-
-std::string check_single(const standin::Launch& launch) { return check(launch, SINGLE); }
-
-std::string check_half(const standin::Launch& launch) { return check(launch, HALF); }
 
 template <void (*KERNEL)(Round)>
 void run(const standin::Launch& launch, unsigned schedule) {
@@ -172,12 +190,12 @@ void run(const standin::Launch& launch, unsigned schedule) {
 
 const std::vector<standin::Kernel>& standin::kernels() {
     static const std::vector<Kernel> all = {
-        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_intraday_f32>},
-        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check_single, run<evaluate_close_f32>},
-        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_f16>},
-        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_f16>},
-        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_intraday_bf16>},
-        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check_half, run<evaluate_close_bf16>},
+        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check<INTRADAY_F32>, run<evaluate_intraday_f32>},
+        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_f16>},
+        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_bf16>},
+        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>},
+        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>},
+        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>},
     };
     return all;
 }

@@ -307,6 +307,14 @@ void arguments_are_checked() {
         EXPECT(cuDevicePrimaryCtxRelease_v2(0), 700);
     }
 
+    // Shared memory: too little for as many slots as a block packs.
+    {
+        Device device(0);
+        EXPECT(device.launch(round_over(upload()), THREADS, SHARED_BYTES + THREADS / 4 * PACKED_BYTES_PER_SLOT_INTRADAY - 1), 0);
+        EXPECT(cuStreamSynchronize(device.stream), 700);
+        EXPECT(cuDevicePrimaryCtxRelease_v2(0), 700);
+    }
+
     // Memory of another device.
     standin_set("devices", 2);
     Device second(1);

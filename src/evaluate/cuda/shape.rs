@@ -8,11 +8,15 @@ use super::device::Limits;
 /// Most legs per side of a simulation that shares a block with others.
 pub(super) const TINY_LEGS: u32 = 8;
 
-/// Shared memory per staged leg, in bytes: the most that any kernel takes.
-const STAGED_BYTES: usize = 24;
+/// Shared memory of any block, in bytes.
+const SHARED_BYTES: usize = 16;
 
-/// Shared memory of a packed simulation, in bytes.
-const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES;
+/// What a block that stages legs has more, per thread, and per leg the most that any kernel takes.
+const STAGED_BYTES_PER_THREAD: usize = 112;
+const STAGED_BYTES_PER_LEG: usize = 24;
+
+/// What a block has more per packed simulation.
+const PACKED_BYTES: usize = (2 * TINY_LEGS as usize + 1) * STAGED_BYTES_PER_LEG;
 
 /// Legs that are staged at most: with more, too few blocks share a multiprocessor.
 const STAGED_LEGS: usize = 2688;
@@ -26,19 +30,24 @@ const PER_PACKED_THREAD: usize = 4;
 /// Candidates that a warp takes at once where lanes go over legs.
 const PER_WARP: usize = 8;
 
-/// Lists shorter than this go lanes over legs: they would leave lanes over candidates idle.
-const MANY_CANDIDATES: usize = 192;
+/// Lanes over legs issue this many tenths of the instructions of lanes over candidates, per leg and
+/// candidate at 200 legs: 9.9 against 8.9, a quarter more for lanes without a leg, and the reduction.
+const BY_LEGS_TENTHS: usize = 14;
 
 const WARP: usize = 32;
 
 /// Threads of a block at most.
-const MOST_THREADS: usize = 256;
+const MOST_THREADS: usize = 128;
 
 /// Threads of a block when only packed simulations decide.
 const PACKED_THREADS: usize = 128;
 
-/// Fewest threads for a packed simulation, so that a block's simulations fit its shared memory.
-const FEWEST_LANES: usize = 4;
+/// Threads per packed simulation. With fewer than 2, a block's simulations would not fit its
+/// shared memory.
+const PACK_LANES: [usize; 5] = [2, 4, 8, 16, 32];
+
+/// Blocks that share a multiprocessor, by their registers.
+const BLOCKS_PER_MULTIPROCESSOR: usize = 5;
 
 /// What a launch has to do. Simulations come longest first, tiny ones last.
 #[derive(Debug, Clone, Copy)]
@@ -72,32 +81,61 @@ pub(super) struct Shape {
 
 /// Legs of a simulation that can be staged at most.
 pub(super) fn staged_legs(limits: Limits) -> usize {
-    STAGED_LEGS.min(limits.shared_bytes / STAGED_BYTES)
+    let others = SHARED_BYTES + MOST_THREADS * STAGED_BYTES_PER_THREAD;
+    STAGED_LEGS.min(limits.shared_bytes.saturating_sub(others) / STAGED_BYTES_PER_LEG)
+}
+
+/// `count`, rounded up to whole tiles.
+fn padded(count: usize, tile: usize) -> usize {
+    count.div_ceil(tile) * tile
+}
+
+/// Threads of a block that stages legs: those that waste the least, and no idle warp.
+fn staged_threads(candidates: usize) -> usize {
+    let useful = candidates.div_ceil(PER_THREAD * WARP);
+    let most = useful.clamp(1, MOST_THREADS / WARP);
+    let waste = |&warps: &usize| padded(candidates, warps * WARP * PER_THREAD);
+    let warps = (1..most + 1).rev().min_by_key(waste);
+    warps.unwrap_or(1) * WARP
+}
+
+/// Threads per packed slot: those that waste the least, as far as the device is busy.
+fn pack_lanes(slots: usize, candidates: usize, threads: usize, limits: Limits) -> usize {
+    let wanted = BLOCKS_PER_MULTIPROCESSOR * limits.multiprocessors;
+    let cost = |&lanes: &usize| {
+        let blocks = slots.div_ceil(threads / lanes).max(1);
+        padded(candidates, lanes * PER_PACKED_THREAD) * wanted.max(blocks) / blocks
+    };
+    PACK_LANES
+        .into_iter()
+        .rev()
+        .min_by_key(cost)
+        .unwrap_or(WARP)
 }
 
 pub(super) fn shape(work: Work, limits: Limits) -> Shape {
     let packed_from = work.tiny_from;
-    let by_legs = match work.candidates < MANY_CANDIDATES {
+    let tile_of_staged = staged_threads(work.candidates) * PER_THREAD;
+    let wasteful = padded(work.candidates, tile_of_staged) * 10 > work.candidates * BY_LEGS_TENTHS;
+    let by_legs = match wasteful {
         true => packed_from,
         false => work.long.min(packed_from),
     };
     let staged = packed_from - by_legs;
     let packed = work.slots - packed_from;
 
-    // Candidates that a block takes at once, and the threads for that.
-    let warps = |count: usize| count.clamp(1, MOST_THREADS / WARP) * WARP;
     let mut threads = 0;
     if by_legs > 0 {
-        threads = threads.max(warps(work.candidates.div_ceil(PER_WARP)));
+        let warps = work.candidates.div_ceil(PER_WARP);
+        threads = warps.clamp(1, MOST_THREADS / WARP) * WARP;
     }
     if staged > 0 {
-        threads = threads.max(warps(work.candidates.div_ceil(PER_THREAD * WARP)));
+        threads = threads.max(staged_threads(work.candidates));
     }
     if threads == 0 {
         threads = PACKED_THREADS;
     }
-    let lanes = work.candidates.div_ceil(PER_PACKED_THREAD);
-    let pack_lanes = lanes.next_power_of_two().clamp(FEWEST_LANES, WARP);
+    let pack_lanes = pack_lanes(packed, work.candidates, threads, limits);
     let per_block = threads / pack_lanes;
 
     let columns = by_legs + staged + packed.div_ceil(per_block);
@@ -112,7 +150,7 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
 
     let staged_bytes = match staged {
         0 => 0,
-        _ => work.staged_legs * STAGED_BYTES,
+        _ => threads * STAGED_BYTES_PER_THREAD + work.staged_legs * STAGED_BYTES_PER_LEG,
     };
     let packed_bytes = match packed {
         0 => 0,
@@ -124,7 +162,7 @@ pub(super) fn shape(work: Work, limits: Limits) -> Shape {
         pack_lanes,
         grid: (columns as u32, rows as u32),
         threads: threads as u32,
-        shared_bytes: staged_bytes.max(packed_bytes) as u32,
+        shared_bytes: (SHARED_BYTES + staged_bytes.max(packed_bytes)) as u32,
     }
 }
 
@@ -150,11 +188,29 @@ mod tests {
     }
 
     #[test]
+    fn constants_are_those_of_the_kernels() {
+        let kernels = include_str!("../../../kernels/evaluate.cu");
+        for (name, value) in [
+            ("MAX_THREADS", MOST_THREADS),
+            ("MAX_PACKED", TINY_LEGS as usize),
+            ("SHARED_BYTES", SHARED_BYTES),
+            ("STAGED_BYTES_PER_THREAD", STAGED_BYTES_PER_THREAD),
+            ("STAGED_BYTES_PER_LEG_INTRADAY", STAGED_BYTES_PER_LEG),
+            ("BY_LEGS_CANDIDATES", PER_WARP),
+            ("STAGED_CANDIDATES", PER_THREAD),
+            ("PACKED_CANDIDATES", PER_PACKED_THREAD),
+        ] {
+            let line = format!("constexpr unsigned {name} = {value};");
+            assert!(kernels.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
     fn many_candidates_go_lanes_over_candidates() {
         let shape = shape(uniform(1000, 200, 500), H200);
         assert_eq!((shape.by_legs, shape.packed_from), (0, 1000));
         assert_eq!((shape.grid, shape.threads), ((1000, 1), 64));
-        assert_eq!(shape.shared_bytes, 200 * 24);
+        assert_eq!(shape.shared_bytes, 16 + 64 * 112 + 200 * 24);
     }
 
     #[test]
@@ -162,15 +218,15 @@ mod tests {
         let shape = shape(uniform(1000, 200, 20), H200);
         assert_eq!((shape.by_legs, shape.packed_from), (1000, 1000));
         assert_eq!((shape.grid, shape.threads), ((1000, 1), 96));
-        assert_eq!(shape.shared_bytes, 0);
+        assert_eq!(shape.shared_bytes, 16);
     }
 
     #[test]
     fn tiny_simulations_share_blocks() {
         let shape = shape(uniform(100_000, 6, 50), H200);
         assert_eq!((shape.by_legs, shape.packed_from), (0, 0));
-        assert_eq!((shape.pack_lanes, shape.threads), (16, 128));
-        assert_eq!(shape.grid, (100_000_usize.div_ceil(8) as u32, 1));
+        assert_eq!((shape.pack_lanes, shape.threads), (2, 128));
+        assert_eq!(shape.grid, (100_000_usize.div_ceil(64) as u32, 1));
     }
 
     #[test]
@@ -210,7 +266,7 @@ mod tests {
                         );
                         assert!(shape.by_legs <= shape.packed_from && shape.packed_from <= slots);
                         assert!(
-                            shape.threads.is_multiple_of(32) && (32..=256).contains(&shape.threads)
+                            shape.threads.is_multiple_of(32) && (32..=128).contains(&shape.threads)
                         );
                         assert!(shape.shared_bytes as usize <= limits.shared_bytes);
                         assert!(shape.pack_lanes.is_power_of_two() && shape.pack_lanes <= 32);
