@@ -218,6 +218,10 @@ struct Axis {
     }
 };
 
+TRISECT_DEVICE unsigned later(unsigned a, unsigned b) {
+    return a < b ? b : a;
+}
+
 // A pair (h, -l) with its value.
 struct Best {
     long long value;
@@ -655,7 +659,7 @@ private:
         if (gate == x.count) {
             return;
         }
-        const unsigned clamp = max(gate, x.first_at_most(-leg.high_pred));
+        const unsigned clamp = later(gate, x.first_at_most(-leg.high_pred));
         if (clamp == gate) {
             put(gate, 0, terms.high(leg) + terms.high_clamp(leg));
             return;
@@ -684,7 +688,7 @@ private:
         if (gate == z.count) {
             return;
         }
-        const unsigned clamp = max(gate, z.first_at_most(leg.low_pred));
+        const unsigned clamp = later(gate, z.first_at_most(leg.low_pred));
         if (clamp == gate) {
             put(gate, 0, terms.low(leg) + terms.low_clamp(leg));
             return;

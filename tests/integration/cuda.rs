@@ -20,7 +20,7 @@ const RULES: [ExitRule; 2] = [ExitRule::Intraday, ExitRule::AtClose];
 const STORAGES: [Storage; 3] = [Storage::F32, Storage::F16, Storage::Bf16];
 
 /// One test at a time: failures on demand and counters are those of the process.
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(standin) = Standin::find() {
@@ -29,7 +29,7 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-fn options() -> EvaluateOptions {
+pub fn options() -> EvaluateOptions {
     EvaluateOptions {
         fee: 0.001,
         threads: Some(2),
@@ -38,7 +38,7 @@ fn options() -> EvaluateOptions {
 }
 
 /// Whether there is a GPU to test on. Says why not; fails where one is required.
-fn has_gpu() -> bool {
+pub fn has_gpu() -> bool {
     let batch = batch_of(Kind::Skilled, 1, &[1]);
     match Evaluator::cuda(&batch, &[0], &options()) {
         Ok(evaluator) => {
@@ -53,7 +53,7 @@ fn has_gpu() -> bool {
     }
 }
 
-fn batch_of(kind: Kind, seed: u64, lengths: &[usize]) -> Batch {
+pub fn batch_of(kind: Kind, seed: u64, lengths: &[usize]) -> Batch {
     let mut rng = Rng::new(seed);
     let mut builder = Batch::builder();
     for &bars in lengths {
@@ -65,7 +65,7 @@ fn batch_of(kind: Kind, seed: u64, lengths: &[usize]) -> Batch {
 }
 
 /// The batch as a storage of 16 bits holds it.
-fn rounded(batch: &Batch, storage: Storage) -> Batch {
+pub fn rounded(batch: &Batch, storage: Storage) -> Batch {
     let round = |values: &[f32]| -> Vec<f32> {
         let round = |&value: &f32| match storage {
             Storage::F32 => value,
@@ -477,10 +477,10 @@ fn wrong_lengths_are_refused_and_leave_the_evaluator_usable() {
 }
 
 /// The stand-in's controls and counters.
-struct Standin(libloading::Library);
+pub struct Standin(libloading::Library);
 
 impl Standin {
-    fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         // SAFETY: the driver's library, which the evaluator loads as well.
         let library = unsafe { libloading::Library::new("libcuda.so.1") }.ok()?;
         // SAFETY: only asks whether the name is there.
@@ -489,7 +489,7 @@ impl Standin {
     }
 
     /// The stand-in, or the reason to end the test.
-    fn needed() -> Option<Self> {
+    pub fn needed() -> Option<Self> {
         let found = Self::find();
         if found.is_none() {
             assert!(!required("standin"), "TRISECT_TEST_REQUIRE=standin");
@@ -498,7 +498,7 @@ impl Standin {
         found
     }
 
-    fn reset(&self) {
+    pub fn reset(&self) {
         // SAFETY: the stand-in exports a function of this name and type.
         unsafe {
             let reset = self.0.get::<unsafe extern "C" fn()>(b"standin_reset\0");
@@ -506,7 +506,7 @@ impl Standin {
         }
     }
 
-    fn set(&self, name: &str, value: i64) {
+    pub fn set(&self, name: &str, value: i64) {
         type Set = unsafe extern "C" fn(*const std::ffi::c_char, i64) -> i32;
         let name = std::ffi::CString::new(name).unwrap();
         // SAFETY: as above; the name outlives the call.
@@ -514,7 +514,7 @@ impl Standin {
         assert_eq!(done, 0, "{name:?}");
     }
 
-    fn get(&self, name: &str) -> i64 {
+    pub fn get(&self, name: &str) -> i64 {
         type Get = unsafe extern "C" fn(*const std::ffi::c_char, i32) -> i64;
         let name = std::ffi::CString::new(name).unwrap();
         // SAFETY: as above.

@@ -3,6 +3,8 @@
 mod batch;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod cuda_optima;
 mod direct;
 mod direct_objectives;
 mod direct_published;

@@ -24,6 +24,7 @@
 //                               every call in its context does, until all owners released the context
 //   late             1          0: work on a stream runs at once; 1: it runs when somebody waits for it
 //   schedule         0          order of the threads of a block: 0 forward, 1 backward, n > 1 random with seed n
+//   threads          0          n: threads per block, where the kernel takes any number; 0: as launched
 //   trace            0          1: every call is named on stderr
 //
 // Counters, `standin_get("name", device)`, device -1: all devices. `standin_reset()` sets those marked * to 0.
@@ -234,6 +235,7 @@ Control controls[] = {
     {"fail_launch", 0, 0},
     {"late", 1, 0},
     {"schedule", 0, 0},
+    {"threads", 0, 0},
     {"trace", 0, 0},
 };
 
@@ -866,6 +868,9 @@ Result run_kernel(Context& context, const standin::Kernel& kernel, standin::Laun
     launch.inside = [&context](const void* pointer, std::size_t bytes) {
         return inside_device_memory(context, reinterpret_cast<std::uintptr_t>(pointer), bytes);
     };
+    if (kernel.any_threads && control("threads") != 0) {
+        launch.block.x = static_cast<unsigned>(control("threads"));
+    }
     const std::string wrong = kernel.check(launch);
     if (!wrong.empty()) {
         violation("%s: %s", kernel.name, wrong.c_str());

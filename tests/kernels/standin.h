@@ -34,6 +34,8 @@ struct Kernel {
     std::string (*check)(const Launch&);
     // Runs all blocks. Equal schedules run threads in the same order.
     void (*run)(const Launch&, unsigned schedule);
+    // The grid does not depend on the number of threads: the control "threads" may change it.
+    bool any_threads;
 };
 
 // All entry points of the project's kernels.

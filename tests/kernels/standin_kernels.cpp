@@ -5,6 +5,7 @@
 #include "standin.h"
 
 #include "../../kernels/evaluate.cu"
+#include "../../kernels/exact.cu"
 
 #include <algorithm>
 #include <cstring>
@@ -186,16 +187,80 @@ void run(const standin::Launch& launch, unsigned schedule) {
                       launch.shared, [&] { KERNEL(round); });
 }
 
+// --- exact optima ---
+
+// Bytes of shared memory that a block takes.
+std::size_t optima_bytes(const exact::Task& task, bool at_close) {
+    const std::size_t candidates = std::size_t{task.x_places} + 1 + task.z_places + 1;
+    const std::size_t offsets =
+        at_close ? 0 : exact::ROW_BYTES * (std::size_t{task.z_places} + 1) + exact::LAST_ROW_BYTES;
+    return exact::HEADER_BYTES + exact::CANDIDATE_BYTES * candidates +
+           std::size_t{exact::EVENT_BYTES} * task.events + offsets;
+}
+
+// Events that the legs of a group can have at most.
+std::size_t most_events(const exact::Task& task, std::size_t legs, bool at_close) {
+    return at_close ? 0 : (task.capped != 0 ? 3 : 2) * legs;
+}
+
+template <bool AT_CLOSE>
+std::string check_optima(const standin::Launch& launch) {
+    exact::Task task;
+    std::memcpy(&task, launch.parameters, sizeof task);
+    if (launch.block.x % 32 != 0 || launch.block.y != 1 || launch.block.z != 1 || launch.grid.y != 1 ||
+        launch.grid.z != 1) {
+        return "blocks are not of whole warps, or the grid has more than one dimension";
+    }
+    if (task.events % exact::EVENT_STEP != 0 ||
+        std::size_t{task.events} * exact::EVENT_BYTES <
+            (std::size_t{task.x_places} + task.z_places) * exact::SORT_BYTES) {
+        return "no place to sort the candidates";
+    }
+    if (launch.shared < optima_bytes(task, AT_CLOSE)) {
+        return text("shared memory", launch.shared, optima_bytes(task, AT_CLOSE));
+    }
+    if (!launch.inside(task.groups, launch.grid.x * sizeof(exact::Group)) ||
+        !launch.inside(task.found, launch.grid.x * sizeof(exact::Optimum))) {
+        return "groups or results leave their allocation";
+    }
+    for (unsigned block = 0; block < launch.grid.x; ++block) {
+        const exact::Group group = task.groups[block];
+        const std::size_t legs = std::size_t{group.longs} + group.shorts;
+        if (legs > 0 && (!launch.inside(task.gates + group.first, legs * sizeof(float4)) ||
+                         !launch.inside(task.terms + group.first, legs * sizeof(float2)))) {
+            return "legs leave their allocation";
+        }
+        if (legs > task.z_places || (task.capped != 0 ? 2 : 1) * legs > task.x_places ||
+            most_events(task, legs, AT_CLOSE) > task.events) {
+            return text("legs of a group", legs, task.z_places);
+        }
+    }
+    return "";
+}
+
+template <void (*KERNEL)(exact::Task)>
+void run_optima(const standin::Launch& launch, unsigned schedule) {
+    using cuda_host::Schedule;
+    cuda_host::schedule = schedule == 0 ? Schedule::forward : schedule == 1 ? Schedule::reverse : Schedule::random;
+    cuda_host::seed = schedule;
+    exact::Task task;
+    std::memcpy(&task, launch.parameters, sizeof task);
+    cuda_host::launch({launch.grid.x, launch.grid.y, launch.grid.z}, {launch.block.x, launch.block.y, launch.block.z},
+                      launch.shared, [&] { KERNEL(task); });
+}
+
 }  // namespace
 
 const std::vector<standin::Kernel>& standin::kernels() {
     static const std::vector<Kernel> all = {
-        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check<INTRADAY_F32>, run<evaluate_intraday_f32>},
-        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_f16>},
-        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_bf16>},
-        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>},
-        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>},
-        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>},
+        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check<INTRADAY_F32>, run<evaluate_intraday_f32>, false},
+        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_f16>, false},
+        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_bf16>, false},
+        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>, false},
+        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>, false},
+        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>, false},
+        {"exact_intraday", sizeof(exact::Task), exact::MAX_THREADS, check_optima<false>, run_optima<exact_intraday>, true},
+        {"exact_close", sizeof(exact::Task), exact::MAX_THREADS, check_optima<true>, run_optima<exact_close>, true},
     };
     return all;
 }
