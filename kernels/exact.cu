@@ -23,8 +23,8 @@
 // event, which stands in the row where it sets in).
 //
 // Thread mapping. Block g takes group g. Threads go over legs, then over candidates, then over the
-// columns (steps of x), each of which walks all rows (steps of z) with its sums in registers. All
-// threads read the same event at the same time, and take it from their first column on.
+// columns (steps of x), two to a thread, each of which walks all rows (steps of z) with its sums in
+// registers. All threads read the same event at the same time; a column takes it or leaves it.
 //
 // Preconditions. blockDim.x is a multiple of 32 and at most exact::MAX_THREADS. Dynamic shared
 // memory holds what exact::Layout takes, for every group of the launch. Magnitudes of the gates are
@@ -39,10 +39,10 @@ namespace exact {
 // --- what the host must know ---
 
 // Threads per block at most.
-constexpr unsigned MAX_THREADS = 512;
+constexpr unsigned MAX_THREADS = 256;
 
 // Bytes of dynamic shared memory of any block; see Layout.
-constexpr unsigned HEADER_BYTES = 528;
+constexpr unsigned HEADER_BYTES = 272;
 
 // Bytes more per candidate of either axis, its end included: point and table.
 constexpr unsigned CANDIDATE_BYTES = 28;
@@ -148,9 +148,23 @@ TRISECT_DEVICE Factor unpacked(long long both) {
     return {static_cast<int>(both), static_cast<int>(both >> 32)};
 }
 
+// The product of two numbers in one instruction: the compiler does not see that where it knows the
+// sign of one of them.
+TRISECT_DEVICE long long product(int a, int b) {
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+    long long both;
+    asm("mul.wide.s32 %0, %1, %2;" : "=l"(both) : "r"(a), "r"(b));
+    return both;
+#else
+    return static_cast<long long>(a) * b;
+#endif
+}
+
 // floor(weight * multiplier) in units of value, exactly. The weight is at least 0 and below 2^54.
+// `MayRise`: a multiplier may have right < 0.
+template <bool MayRise>
 TRISECT_DEVICE long long floor_product(long long weight, Factor factor) {
-    if (factor.right < 0) {
+    if (MayRise && factor.right < 0) {
         // The statistics of the group bound the product, so nothing is lost.
         const int left = -factor.right < 62 ? -factor.right : 62;
         return static_cast<long long>(
@@ -160,14 +174,12 @@ TRISECT_DEVICE long long floor_product(long long weight, Factor factor) {
     constexpr int LOWER_BITS = 26;
     const int upper = static_cast<int>(weight >> LOWER_BITS);
     const int lower = static_cast<int>(weight) & ((1 << LOWER_BITS) - 1);
-    const long long upper_product = static_cast<long long>(upper) * factor.mantissa;
-    const long long lower_product = static_cast<long long>(lower) * factor.mantissa;
     const int both = factor.right < LOWER_BITS ? factor.right : LOWER_BITS;
     const int more = factor.right - both < 63 ? factor.right - both : 63;
-    const unsigned long long shifted = static_cast<unsigned long long>(upper_product)
-                                       << (LOWER_BITS - both);
-    return static_cast<long long>(shifted + static_cast<unsigned long long>(lower_product >> both)) >>
-           more;
+    const unsigned long long upper_part =
+        static_cast<unsigned long long>(product(upper, factor.mantissa)) << (LOWER_BITS - both);
+    const long long lower_part = product(lower, factor.mantissa) >> both;
+    return static_cast<long long>(upper_part + static_cast<unsigned long long>(lower_part)) >> more;
 }
 
 // --- candidates ---
@@ -218,6 +230,10 @@ struct Axis {
     }
 };
 
+TRISECT_DEVICE unsigned earlier(unsigned a, unsigned b) {
+    return a < b ? a : b;
+}
+
 TRISECT_DEVICE unsigned later(unsigned a, unsigned b) {
     return a < b ? b : a;
 }
@@ -265,6 +281,15 @@ TRISECT_DEVICE void offer(Best& best, const Best& other) {
 struct alignas(16) Gain {
     long long slope;
     long long constant;
+
+    // Adds it to the sums of a column if that is the first to take it, or comes later.
+    TRISECT_DEVICE void add_to(unsigned column, unsigned first, long long& slopes,
+                               long long& constants) const {
+        if (column >= first) {
+            slopes += slope;
+            constants += constant;
+        }
+    }
 };
 
 constexpr unsigned MAX_WARPS = MAX_THREADS / WARP_LANES;
@@ -587,12 +612,26 @@ struct Lattice {
         }
     }
 
-    // The best cell of the columns of this thread.
+    // The best cell of the columns of this thread: every blockDim.x-th one, two at a time as long as
+    // some thread of the warp has two. Those that have none left repeat the last column.
     TRISECT_DEVICE Best sweep() const {
         const Axis x = x_axis();
+        const unsigned lane = threadIdx.x % WARP_LANES;
+        const unsigned last = x.count - 1;
+        const bool may_rise = make_factor(greatest_magnitude(), group.shift).right < 0;
         Best best = NO_BEST;
-        for (unsigned column = threadIdx.x; column < x.count; column += blockDim.x) {
-            offer(best, sweep(x, column));
+#pragma unroll 1
+        for (unsigned column = threadIdx.x; column - lane <= last; column += 2 * blockDim.x) {
+            const unsigned first = earlier(column, last);
+            const unsigned second = earlier(column + blockDim.x, last);
+            if (may_rise) {
+                offer(best, sweep<1, true>(x, {first}));
+                offer(best, sweep<1, true>(x, {second}));
+            } else if (column - lane + blockDim.x > last) {
+                offer(best, sweep<1, false>(x, {first}));
+            } else {
+                offer(best, sweep<2, false>(x, {first, second}));
+            }
         }
         return best;
     }
@@ -604,7 +643,7 @@ struct Lattice {
             const Gain gain = gains[step];
             const Factor factor = make_factor(axis.point(step), group.shift);
             const float point = axis.nearest_zero(step, gain.slope == 0);
-            offer(best, {floor_product(gain.slope, factor) + gain.constant, is_x ? point : 0.0f,
+            offer(best, {floor_product<true>(gain.slope, factor) + gain.constant, is_x ? point : 0.0f,
                          is_x ? 0.0f : point});
         }
         return best;
@@ -723,20 +762,43 @@ private:
         return nearest(group.fee * static_cast<double>(weight));
     }
 
-    // The best cell of one column.
-    TRISECT_DEVICE Best sweep(const Axis& x, unsigned column) const {
-        const Axis z = z_axis();
-        const Factor x_factor = make_factor(x.point(column), group.shift);
-        // The sums of this column in the row that has been reached.
-        Gain along_x = layout.x_gains[column];
-        long long along_z = 0;
-        long long product = floor_product(along_x.slope, x_factor);
+    // A multiplier of the greatest magnitude in the box.
+    TRISECT_DEVICE float greatest_magnitude() const {
+        const float x = fmaxf(fabsf(task.high_least), fabsf(task.high_greatest));
+        return fmaxf(x, fmaxf(fabsf(z_least), fabsf(z_greatest)));
+    }
 
+    // A column on its way through the rows.
+    struct Column {
+        Factor factor;
+        // Sums of the row that has been reached, without what the row adds by itself.
+        Gain along_x;
+        long long along_z;
+        long long product;
         // The best row so far, and whether no level moves there with x, with z.
-        long long best = NO_BEST.value;
-        unsigned best_row = 0;
-        bool x_flat = false;
-        bool z_flat = false;
+        long long best;
+        unsigned best_row;
+        bool x_flat;
+        bool z_flat;
+    };
+
+    // The best cell of some columns.
+    template <unsigned N, bool MayRise>
+    TRISECT_DEVICE Best sweep(const Axis& x, const unsigned (&columns)[N]) const {
+        const Axis z = z_axis();
+        Column all[N];
+#pragma unroll
+        for (unsigned k = 0; k < N; ++k) {
+            Column& column = all[k];
+            column.factor = make_factor(x.point(columns[k]), group.shift);
+            column.along_x = layout.x_gains[columns[k]];
+            column.along_z = 0;
+            column.product = floor_product<MayRise>(column.along_x.slope, column.factor);
+            column.best = NO_BEST.value;
+            column.best_row = 0;
+            column.x_flat = false;
+            column.z_flat = false;
+        }
         unsigned event = layout.offsets[0];
 #pragma unroll 1
         for (unsigned row = 0; row < z.count; ++row) {
@@ -746,41 +808,63 @@ private:
 #pragma unroll 1
                 for (; event < middle; ++event) {
                     const Gain gain = layout.events[event];
-                    if (column >= layout.columns_of[event]) {
-                        along_x.slope += gain.slope;
-                        along_x.constant += gain.constant;
+                    const unsigned first = layout.columns_of[event];
+#pragma unroll
+                    for (unsigned k = 0; k < N; ++k) {
+                        Gain& sums = all[k].along_x;
+                        gain.add_to(columns[k], first, sums.slope, sums.constant);
                     }
                 }
-                product = floor_product(along_x.slope, x_factor);
+#pragma unroll
+                for (unsigned k = 0; k < N; ++k) {
+                    Column& column = all[k];
+                    column.product = floor_product<MayRise>(column.along_x.slope, column.factor);
+                }
             }
 #pragma unroll 1
             for (; event < end; ++event) {
                 const Gain gain = layout.events[event];
-                if (column >= layout.columns_of[event]) {
-                    along_z += gain.slope;
-                    along_x.constant += gain.constant;
+                const unsigned first = layout.columns_of[event];
+#pragma unroll
+                for (unsigned k = 0; k < N; ++k) {
+                    Column& column = all[k];
+                    gain.add_to(columns[k], first, column.along_z, column.along_x.constant);
                 }
             }
             const Gain gain = layout.z_gains[row];
-            const long long slope = along_z + gain.slope;
-            const long long value = product + floor_product(slope, unpacked(layout.z_weights[row])) +
-                                    along_x.constant + gain.constant;
-            bool is_better = value > best;
-            if (value == best) {
-                const Best known = {best, x.nearest_zero(column, x_flat),
-                                    z.nearest_zero(best_row, z_flat)};
-                is_better = is_nearer({value, x.nearest_zero(column, along_x.slope == 0),
-                                       z.nearest_zero(row, slope == 0)},
-                                      known);
-            }
-            if (is_better) {
-                best = value;
-                best_row = row;
-                x_flat = along_x.slope == 0;
-                z_flat = slope == 0;
+            const Factor factor = unpacked(layout.z_weights[row]);
+#pragma unroll
+            for (unsigned k = 0; k < N; ++k) {
+                Column& column = all[k];
+                const long long slope = column.along_z + gain.slope;
+                const long long value = column.product + floor_product<MayRise>(slope, factor) +
+                                        column.along_x.constant + gain.constant;
+                bool is_better = value > column.best;
+                if (value == column.best) {
+                    const Best cell = {value, x.nearest_zero(columns[k], column.along_x.slope == 0),
+                                       z.nearest_zero(row, slope == 0)};
+                    is_better = is_nearer(cell, best_of_column(x, z, columns[k], column));
+                }
+                if (is_better) {
+                    column.best = value;
+                    column.best_row = row;
+                    column.x_flat = column.along_x.slope == 0;
+                    column.z_flat = slope == 0;
+                }
             }
         }
-        return {best, x.nearest_zero(column, x_flat), z.nearest_zero(best_row, z_flat)};
+        Best best = NO_BEST;
+#pragma unroll
+        for (unsigned k = 0; k < N; ++k) {
+            offer(best, best_of_column(x, z, columns[k], all[k]));
+        }
+        return best;
+    }
+
+    TRISECT_DEVICE static Best best_of_column(const Axis& x, const Axis& z, unsigned index,
+                                              const Column& column) {
+        return {column.best, x.nearest_zero(index, column.x_flat),
+                z.nearest_zero(column.best_row, column.z_flat)};
     }
 };
 
@@ -857,12 +941,12 @@ TRISECT_DEVICE void solve(const Task& task) {
 
 }  // namespace exact
 
-extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 3)
 exact_intraday(const exact::Task task) {
     exact::solve<false>(task);
 }
 
-extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 2)
+extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 3)
 exact_close(const exact::Task task) {
     exact::solve<true>(task);
 }

@@ -53,6 +53,10 @@ pub enum Method {
     },
     /// The exact optimum of the box, with proof: see [`exact()`](crate::exact()). The box is that
     /// of the bounds rounded to f32, which holds every pair that the other methods can score.
+    ///
+    /// Evaluators that find optima themselves ([`Evaluate::exact_optima`]: GPUs, small groups) are
+    /// asked first, unless the options limit work or memory. The result is the same, but for the
+    /// work, which is then that of a sweep over all pairs of gates.
     Exact(ExactOptions),
 }
 
@@ -145,7 +149,8 @@ pub struct GroupOutcome {
     /// [`Method::Exact`], and every method with [`OptimizeOptions::quality`]. Equal to the exact
     /// optimum when that is proved.
     pub upper_bound: Option<f64>,
-    /// Work of the exact method, in the unit of [`Exact::work`](crate::Exact::work).
+    /// Work of the exact method, in the unit of [`Exact::work`](crate::Exact::work). It depends on
+    /// who found the optimum: see [`Evaluate::exact_optima`].
     pub work: u64,
 }
 
@@ -205,7 +210,7 @@ impl Outcome {
 ///
 /// The baseline (0, 0) always competes, even outside the bounds: no group ends worse than it
 /// began. The same batch and options give the same outcome on every backend and for every number
-/// of threads, `wall_time` aside. What is found is the best of this batch, in sample: it is not a
+/// of threads, `wall_time` and the exact method's `work` aside. What is found is the best of this batch, in sample: it is not a
 /// forecast.
 ///
 /// # Errors

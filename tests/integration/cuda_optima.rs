@@ -256,7 +256,7 @@ fn optima_depend_on_neither_the_order_nor_the_number_of_threads() {
             (2, 0),
             (3, 96),
             (4, 256),
-            (5, 512),
+            (5, 160),
         ] {
             standin.set("schedule", schedule);
             standin.set("threads", threads);

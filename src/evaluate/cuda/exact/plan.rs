@@ -10,7 +10,7 @@ use super::super::device::Limits;
 use crate::exact::packed::MOST_CANDIDATES;
 use crate::profit::ExitRule;
 
-const HEADER_BYTES: usize = 528;
+const HEADER_BYTES: usize = 272;
 const CANDIDATE_BYTES: usize = 28;
 const ROW_BYTES: usize = 8;
 const LAST_ROW_BYTES: usize = 4;
@@ -19,7 +19,10 @@ const EVENT_STEP: usize = 4;
 const SORT_BYTES: usize = 4;
 
 /// Threads of a block at most.
-const MOST_THREADS: usize = 512;
+const MOST_THREADS: usize = 256;
+
+/// Columns that a thread takes at once.
+const PER_THREAD: usize = 2;
 
 const WARP: usize = 32;
 
@@ -135,8 +138,8 @@ pub(super) fn launches(sizes: &[Size], exit_rule: ExitRule, limits: Limits) -> V
 
 /// Whole warps, so many that the columns fill their rounds.
 fn threads(columns: usize) -> usize {
-    let rounds = columns.div_ceil(MOST_THREADS);
-    columns.div_ceil(rounds).next_multiple_of(WARP)
+    let rounds = columns.div_ceil(MOST_THREADS * PER_THREAD);
+    columns.div_ceil(rounds * PER_THREAD).next_multiple_of(WARP)
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
         let launches = launches(&[size(200, false); 1000], ExitRule::Intraday, H200);
         assert_eq!(launches.len(), 1);
         let launch = &launches[0];
-        assert_eq!((launch.groups.clone(), launch.threads), (0..1000, 224));
+        assert_eq!((launch.groups.clone(), launch.threads), (0..1000, 128));
         let room = Room {
             x_places: 200,
             z_places: 200,
@@ -238,7 +241,7 @@ mod tests {
                         assert_eq!(launch.groups.start, next);
                         next = launch.groups.end;
                         assert!(launch.threads.is_multiple_of(32));
-                        assert!((32..=512).contains(&launch.threads));
+                        assert!((32..=256).contains(&launch.threads));
                         assert!(launch.shared_bytes as usize <= limits.shared_bytes);
                         let Room {
                             x_places,
