@@ -898,7 +898,10 @@ TRISECT_DEVICE void solve(const Task& task) {
     lattice.sum_tables();
     __syncthreads();
     lattice.place();
-    __syncthreads();
+    if (!AtClose) {
+        // At the close each thread takes the steps next whose fees it has taken off.
+        __syncthreads();
+    }
 
     constexpr unsigned SEARCHES = AtClose ? 2 : 1;
     const unsigned warps = blockDim.x / WARP_LANES;

@@ -58,10 +58,10 @@ pub(crate) fn sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
     count_sides(batch, members)
 }
 
-/// The ends of a box without -0, if it is one.
-pub(crate) fn ends(high: (f32, f32), low: (f32, f32)) -> Result<((f32, f32), (f32, f32)), Error> {
+/// The ends of a box on h and on l without -0, if it is one.
+pub(crate) fn ends(high: (f32, f32), low: (f32, f32)) -> Result<[(f32, f32); 2], Error> {
     let bounds = check_box(high, low)?;
-    Ok((bounds.high, bounds.low))
+    Ok([bounds.high, bounds.low])
 }
 
 /// Work of a sweep over all candidates, in the unit of [`Exact::work`].

@@ -145,7 +145,7 @@ impl Cuda<'_> {
             let expected = "within the groups";
             return Err(Error::option("range", format!("{groups:?}"), expected));
         }
-        let (high, low) = packed::ends(task.high_bounds, task.low_bounds)?;
+        let [high, low] = packed::ends(task.high_bounds, task.low_bounds)?;
         let problem = Problem {
             exit_rule: task.exit_rule,
             high,
