@@ -1,7 +1,8 @@
 //! The exact optimum beside DIRECT with 500 evaluations, on the same groups.
 //!
 //! `exact/TxS`: S groups of one simulation of T bars, one thread; `exact/pooled`: one group of all;
-//! `exact/threads`: many groups on 1 and 2 threads. Throughput is in bars. Every result is
+//! `exact/threads`: many groups on 1 and 2 threads; `exact/gpu`: many groups through the evaluator, on
+//! all threads and on a GPU where there is one, legs already there. Throughput is in bars. Every result is
 //! checked to be proved, and not below DIRECT's, before anything is timed.
 //!
 //! Data, always with the bars of `synthetic::batch`:
@@ -17,9 +18,9 @@ mod synthetic;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
 use trisect::{
-    Batch, DirectOptions, EQUITY_FEE, EvaluateOptions, Evaluator, Exact, ExactOptions, ExactSolver,
-    ExitRule, Fields, Method, Multipliers, OptimizeOptions, Sharing, Weights, exact_profit,
-    optimize,
+    Batch, DirectOptions, EQUITY_FEE, Evaluate, EvaluateOptions, Evaluator, Exact, ExactOptions,
+    ExactSolver, ExitRule, Fields, Groups, Method, Multipliers, OptimaTask, OptimizeOptions,
+    Sharing, Weights, exact_profit, optimize,
 };
 
 /// Draws simulations of so many bars.
@@ -195,9 +196,52 @@ fn threads(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// All groups of a batch at once, CPU beside GPU.
+fn gpu(criterion: &mut Criterion) {
+    for (bars, simulations) in [(6, 100_000), (200, 1000), (200, 10_000), (2000, 100)] {
+        let batch = synthetic::batch(simulations, bars);
+        let groups = Groups::new(&Sharing::PerSimulation, simulations).expect("a partition");
+        let members: Vec<u32> = (0..simulations as u32).collect();
+        let on_cpu = || -> Vec<Exact> {
+            let members = members.par_chunks(1).with_min_len(64);
+            members
+                .map_init(ExactSolver::new, |solver, members| {
+                    solve(solver, &batch, members)
+                })
+                .collect()
+        };
+        let mut group = criterion.benchmark_group(format!("exact/gpu-{bars}x{simulations}"));
+        group.throughput(Throughput::Elements((simulations * bars) as u64));
+        group.bench_function("cpu", |bencher| bencher.iter(on_cpu));
+        match Evaluator::cuda(&batch, &[0], &EvaluateOptions::default()) {
+            Err(why) => println!("no GPU: {why}"),
+            Ok(mut evaluator) => {
+                let task = OptimaTask {
+                    groups: &groups,
+                    range: 0..groups.len(),
+                    exit_rule: ExitRule::Intraday,
+                    high_bounds: BOX,
+                    low_bounds: BOX,
+                };
+                let mut on_gpu = || {
+                    let optima = evaluator.exact_optima(&task).expect("GPUs offer optima");
+                    optima.expect("a valid task")
+                };
+                for (found, expected) in on_gpu().iter().zip(on_cpu()) {
+                    let found = found.expect("a small group");
+                    assert_eq!(found.multipliers, expected.multipliers);
+                    assert_eq!(found.profit.to_bits(), expected.profit.to_bits());
+                }
+                group.bench_function("gpu", |bencher| bencher.iter(&mut on_gpu));
+            }
+        }
+        group.finish();
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = exact, threads
+    targets = exact, threads, gpu
 }
 criterion_main!(benches);

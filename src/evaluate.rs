@@ -8,11 +8,13 @@ mod cpu;
 mod cuda;
 mod fixed_point;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::direct::{Bounds, DirectOptions, StopReason};
 use crate::error::Error;
+use crate::exact::Exact;
 use crate::groups::{Candidates, Groups};
 use crate::profit::{EQUITY_FEE, ExitRule, Multipliers};
 
@@ -57,6 +59,23 @@ pub trait Evaluate {
     /// The evaluator as one that runs whole searches on its own, if it can: then the driver leaves
     /// searches that nobody watches to it.
     fn searches(&mut self) -> Option<&mut dyn Searches> {
+        None
+    }
+
+    /// Exact optima, if the evaluator finds some itself: one entry per group of the task's range,
+    /// `None` where it leaves the group to the caller. `None` in place of all of them: it never
+    /// finds any.
+    ///
+    /// They are proved, and have the multipliers, the profit and the bound of
+    /// [`exact()`](crate::exact()), bit for bit. Their [`work`](Exact::work) is that of a sweep over
+    /// all pairs of gates, in the same unit: an eighth of their number, or under
+    /// [`ExitRule::AtClose`] the number of gates.
+    ///
+    /// # Errors
+    /// Bounds that are not finite, beyond ±1e6 or reversed; groups of another batch, a range
+    /// beyond them; or whatever keeps the evaluator from doing so.
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        let _ = task;
         None
     }
 }
@@ -131,6 +150,22 @@ pub struct Searched {
     pub stop: StopReason,
 }
 
+/// Which optima [`Evaluate::exact_optima`] is to find.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OptimaTask<'a> {
+    /// The groups of the evaluator's batch. They may be kept, so that a further task with the same
+    /// groups takes less time.
+    pub groups: &'a Groups,
+    /// Those of them whose optima are wanted.
+    pub range: Range<usize>,
+    /// When positions are closed.
+    pub exit_rule: ExitRule,
+    /// Least and greatest h, both inclusive.
+    pub high_bounds: (f32, f32),
+    /// Least and greatest l, both inclusive.
+    pub low_bounds: (f32, f32),
+}
+
 /// Scores the candidates of one group, from several threads at once.
 pub trait EvaluateGroup: Sync {
     /// Mean profit of group `group` under each of `pairs`: the bits that [`Evaluate::means`]
@@ -179,6 +214,10 @@ impl<E: Evaluate + ?Sized> Evaluate for &mut E {
 
     fn searches(&mut self) -> Option<&mut dyn Searches> {
         (**self).searches()
+    }
+
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        (**self).exact_optima(task)
     }
 }
 
@@ -506,6 +545,14 @@ impl Evaluate for Evaluator<'_> {
             Self::Cpu(cpu) => cpu.searches(),
             #[cfg(feature = "cuda")]
             Self::Cuda(cuda) => cuda.searches(),
+        }
+    }
+
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        match self {
+            Self::Cpu(cpu) => cpu.exact_optima(task),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.exact_optima(task),
         }
     }
 }

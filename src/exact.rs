@@ -42,6 +42,8 @@ mod fixed;
 mod kinetic;
 mod lanes;
 mod lattice;
+#[cfg(feature = "cuda")]
+pub(crate) mod packed;
 mod radix;
 mod ranks;
 mod region;

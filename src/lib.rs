@@ -90,8 +90,8 @@ pub use error::{CudaError, Error};
 #[cfg(feature = "cuda")]
 pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, SearchTask, Searched,
-    Searches, Simd, Storage, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, OptimaTask, SearchTask,
+    Searched, Searches, Simd, Storage, Threads,
 };
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,

@@ -26,7 +26,7 @@ use crate::groups::{Groups, Sharing};
 use crate::profit::{ExitRule, Multipliers};
 
 use choose::choose;
-use exact::{ExactBox, ExactTask, exact_search, upper_bounds};
+use exact::{ExactBox, exact_search, upper_bounds};
 use grid::{Grid, grid_search};
 use lockstep::direct_search;
 use observe::{Clock, Report};
@@ -53,6 +53,10 @@ pub enum Method {
     },
     /// The exact optimum of the box, with proof: see [`exact()`](crate::exact()). The box is that
     /// of the bounds rounded to f32, which holds every pair that the other methods can score.
+    ///
+    /// Evaluators that find optima themselves ([`Evaluate::exact_optima`]: GPUs, small groups) are
+    /// asked first, unless the options limit work or memory. The result is the same, but for the
+    /// work, which is then that of a sweep over all pairs of gates.
     Exact(ExactOptions),
 }
 
@@ -145,7 +149,8 @@ pub struct GroupOutcome {
     /// [`Method::Exact`], and every method with [`OptimizeOptions::quality`]. Equal to the exact
     /// optimum when that is proved.
     pub upper_bound: Option<f64>,
-    /// Work of the exact method, in the unit of [`Exact::work`](crate::Exact::work).
+    /// Work of the exact method, in the unit of [`Exact::work`](crate::Exact::work). It depends on
+    /// who found the optimum: see [`Evaluate::exact_optima`].
     pub work: u64,
 }
 
@@ -220,8 +225,8 @@ impl Outcome {
 ///
 /// The baseline (0, 0) always competes, even outside the bounds: no group ends worse than it
 /// began. The same batch and options give the same outcome on every backend and for every number
-/// of threads, `path` and `wall_time` aside. What is found is the best of this batch, in sample: it is not a
-/// forecast.
+/// of threads, `path`, `wall_time` and the exact method's `work` aside. What is found is the best of
+/// this batch, in sample: it is not a forecast.
 ///
 /// # Errors
 /// Options out of range, a sharing that does not fit the batch, or whatever the evaluator
@@ -256,8 +261,16 @@ pub fn optimize<E: Evaluate + ?Sized>(
             direct_search(template, &mut scores, &threads, clock, watched, &mut report)?
         }
         Method::Exact(exact) => {
-            let task = ExactTask::new(&scores, exact_box, *exact);
-            exact_search(&task, &threads, clock, watched, &mut report)?
+            let scores = &mut scores;
+            exact_search(
+                scores,
+                exact_box,
+                *exact,
+                &threads,
+                clock,
+                watched,
+                &mut report,
+            )?
         }
         Method::Grid { high, low } => {
             let grid = Grid::new(&bounds, *high, *low)?;
@@ -272,13 +285,21 @@ pub fn optimize<E: Evaluate + ?Sized>(
     let bounds_of_groups = match (&options.method, options.quality) {
         (Method::Exact(_), _) => Some(upper_bounds(&search, groups.len())),
         (_, true) => {
-            let task = ExactTask::new(&scores, exact_box, ExactOptions::default());
+            let options = ExactOptions::default();
             let mut unwatched = Report {
                 observer: &mut (),
                 groups: groups.len(),
                 rules: Some(rules),
             };
-            let exact = exact_search(&task, &threads, clock, false, &mut unwatched)?;
+            let exact = exact_search(
+                &mut scores,
+                exact_box,
+                options,
+                &threads,
+                clock,
+                false,
+                &mut unwatched,
+            )?;
             Some(upper_bounds(&exact, groups.len()))
         }
         _ => None,

@@ -20,6 +20,7 @@
 //! [`canonical_profit`]: crate::profit::canonical_profit
 
 mod device;
+mod exact;
 mod plan;
 mod search;
 mod shape;
@@ -33,14 +34,17 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use self::device::{Argument, Buffer, Gpu, Pinned};
+use self::exact::Optima;
 use self::search::SearchBuffers;
 use self::shape::{Shape, TINY_LEGS, Work};
 use super::fixed_point::{self, fraction_bits_of, mean, power_of_two};
 use super::{
-    Evaluate, EvaluateOptions, Searches, Storage, Threads, check, check_fee, group_of, wrong_length,
+    Evaluate, EvaluateOptions, OptimaTask, Searches, Storage, Threads, check, check_fee, group_of,
+    wrong_length,
 };
 use crate::batch::{Batch, Field, Simulation};
 use crate::error::Error;
+use crate::exact::Exact;
 use crate::groups::{Candidates, Groups};
 use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side};
 
@@ -106,6 +110,8 @@ pub struct Cuda<'a> {
     storage: Storage,
     /// Bound on the magnitude of each simulation's profit under any candidate, as stored.
     bounds: Vec<f64>,
+    /// For exact optima: made when they are first asked for.
+    optima: Option<Optima>,
     shards: Vec<Shard>,
     /// The groups that the devices know, and the fraction bits of their sums.
     groups: Option<(Groups, Vec<i32>)>,
@@ -361,6 +367,7 @@ impl<'a> Cuda<'a> {
             threads,
             storage,
             bounds,
+            optima: None,
             shards,
             groups: None,
             sums: Vec::new(),
@@ -384,7 +391,11 @@ impl<'a> Cuda<'a> {
     /// Memory held beyond the batch, in bytes, on the host and on the devices.
     pub(super) fn bytes(&self) -> usize {
         let shards = self.shards.iter().map(Shard::bytes).sum::<usize>();
-        shards + self.bounds.capacity() * size_of::<f64>() + self.sums.capacity() * size_of::<i64>()
+        let optima = self.optima.as_ref().map_or(0, Optima::host_bytes);
+        shards
+            + optima
+            + self.bounds.capacity() * size_of::<f64>()
+            + self.sums.capacity() * size_of::<i64>()
     }
 
     /// See [`Evaluator::profits`](super::Evaluator::profits).
@@ -502,6 +513,10 @@ impl Evaluate for Cuda<'_> {
 
     fn searches(&mut self) -> Option<&mut dyn Searches> {
         Some(self)
+    }
+
+    fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
+        self.has_optima().then(|| self.optima(task))
     }
 
     fn means(

@@ -199,6 +199,17 @@ impl Grid {
         self.fee
     }
 
+    /// What the kernel of a GPU needs of it.
+    #[cfg(feature = "cuda")]
+    pub(super) fn units(&self) -> Units {
+        Units {
+            shift: self.weight_exponent - self.exponent,
+            per_weight: self.per_weight,
+            scale: self.scale,
+            fee: self.fee,
+        }
+    }
+
     /// A multiplier, ready for exact products.
     #[inline]
     pub(super) fn factor(&self, multiplier: f32) -> Factor {
@@ -235,6 +246,20 @@ impl Grid {
         // + 0.0: a loss that rounds to nothing has no sign.
         value as f64 * self.unit / simulations.max(1) as f64 + 0.0
     }
+}
+
+/// A grid as the kernel of a GPU takes it.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Units {
+    /// `weight_unit / unit` is 2 to this.
+    pub shift: i32,
+    /// 1 / `weight_unit`.
+    pub per_weight: f64,
+    /// `weight_unit / unit`.
+    pub scale: f64,
+    /// The fee per unit of weight, in units.
+    pub fee: f64,
 }
 
 /// A multiplier as `mantissa * 2^shift` units per unit of weight.

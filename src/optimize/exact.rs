@@ -1,12 +1,14 @@
 //! The exact optimum of every group as a method of the drivers.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::batch::Batch;
 use crate::direct::{Bounds, StopReason};
 use crate::error::Error;
-use crate::evaluate::{Evaluate, Threads};
-use crate::exact::{ExactOptions, ExactSolver};
+use crate::evaluate::{Evaluate, OptimaTask, Threads};
+use crate::exact::{Exact, ExactOptions, ExactSolver};
 use crate::groups::Groups;
 use crate::profit::ExitRule;
 
@@ -37,7 +39,7 @@ impl ExactBox {
 }
 
 /// What to solve for every exit rule and group.
-pub(super) struct ExactTask<'a> {
+struct ExactTask<'a> {
     batch: &'a Batch,
     fee: f64,
     groups: &'a Groups,
@@ -50,7 +52,7 @@ pub(super) struct ExactTask<'a> {
 const GROUPS_PER_ROUND: usize = 64;
 
 impl<'a> ExactTask<'a> {
-    pub(super) fn new<E: Evaluate + ?Sized>(
+    fn new<E: Evaluate + ?Sized>(
         scores: &'a Scores<'a, E>,
         bounds: ExactBox,
         options: ExactOptions,
@@ -65,9 +67,9 @@ impl<'a> ExactTask<'a> {
         }
     }
 
-    fn solve(&self, solver: &mut ExactSolver, search: usize) -> Result<Found, Error> {
+    fn solve(&self, solver: &mut ExactSolver, search: usize) -> Result<Exact, Error> {
         let (rule, group) = (search / self.groups.len(), search % self.groups.len());
-        let exact = solver.solve(
+        solver.solve(
             self.batch,
             self.groups.members(group),
             self.fee,
@@ -75,33 +77,78 @@ impl<'a> ExactTask<'a> {
             self.bounds.high,
             self.bounds.low,
             &self.options,
-        )?;
-        Ok(Found {
-            point: Some(as_point(exact.multipliers)),
-            value: -exact.profit,
-            evaluations: 0,
-            iterations: 0,
-            stop: if exact.is_proved() {
-                StopReason::Complete
-            } else {
-                StopReason::WorkCap
-            },
-            upper_bound: Some(exact.upper_bound),
-            work: exact.work,
-        })
+        )
     }
 }
 
+fn found_of(exact: Exact) -> Found {
+    Found {
+        point: Some(as_point(exact.multipliers)),
+        value: -exact.profit,
+        evaluations: 0,
+        iterations: 0,
+        stop: if exact.is_proved() {
+            StopReason::Complete
+        } else {
+            StopReason::WorkCap
+        },
+        upper_bound: Some(exact.upper_bound),
+        work: exact.work,
+    }
+}
+
+/// What the evaluator finds itself of the searches `range`, rule by rule; `None`: the rest.
+///
+/// It is asked only where a proof is certain and takes no memory of this machine's: the options
+/// have no say in its result then.
+fn offered<E: Evaluate + ?Sized>(
+    scores: &mut Scores<'_, E>,
+    bounds: ExactBox,
+    options: ExactOptions,
+    range: &Range<usize>,
+) -> Result<Vec<Option<Exact>>, Error> {
+    let mut optima = vec![None; range.len()];
+    if options.work_cap.is_some() || options.max_bytes.is_some() {
+        return Ok(optima);
+    }
+    let groups = scores.groups.len();
+    let mut at = range.start;
+    while at < range.end {
+        let (rule, group) = (at / groups, at % groups);
+        let count = (groups - group).min(range.end - at);
+        let task = OptimaTask {
+            groups: scores.groups,
+            range: group..group + count,
+            exit_rule: scores.rules[rule],
+            high_bounds: bounds.high,
+            low_bounds: bounds.low,
+        };
+        let Some(found) = scores.evaluator.exact_optima(&task) else {
+            break;
+        };
+        let places = optima.iter_mut().skip(at - range.start);
+        for (place, exact) in places.take(count).zip(found?) {
+            *place = exact;
+        }
+        at += count;
+    }
+    Ok(optima)
+}
+
 /// Solves every exit rule and group, in parallel; in rounds when somebody watches.
-pub(super) fn exact_search(
-    task: &ExactTask<'_>,
+///
+/// What the evaluator finds itself is left to it.
+pub(super) fn exact_search<E: Evaluate + ?Sized>(
+    scores: &mut Scores<'_, E>,
+    bounds: ExactBox,
+    options: ExactOptions,
     threads: &Threads,
     clock: Clock,
     watched: bool,
     report: &mut Report<'_>,
 ) -> Result<Search, Error> {
-    let groups = task.groups.len();
-    let searches = groups * task.rules.len();
+    let groups = scores.groups.len();
+    let searches = groups * scores.rules.len();
     let round = if watched {
         GROUPS_PER_ROUND * threads.count()
     } else {
@@ -111,11 +158,14 @@ pub(super) fn exact_search(
     let mut rounds = 0;
     while found.len() < searches {
         let range = found.len()..(found.len() + round).min(searches);
+        let offered = offered(scores, bounds, options, &range)?;
+        let task = ExactTask::new(scores, bounds, options);
         let solved: Vec<Found> = threads.run(|| {
-            range
-                .into_par_iter()
-                .map_init(ExactSolver::new, |solver, search| {
-                    task.solve(solver, search)
+            let searches = range.into_par_iter().zip(offered);
+            searches
+                .map_init(ExactSolver::new, |solver, (search, offered)| {
+                    let exact = offered.map_or_else(|| task.solve(solver, search), Ok);
+                    exact.map(found_of)
                 })
                 .collect::<Result<_, Error>>()
         })?;

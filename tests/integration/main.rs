@@ -4,6 +4,8 @@ mod batch;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "cuda")]
+mod cuda_optima;
+#[cfg(feature = "cuda")]
 mod cuda_searches;
 mod direct;
 mod direct_objectives;

@@ -644,6 +644,7 @@ inline float __saturatef(float x) { return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
 inline long long __double2ll_rn(double x) { return std::llrint(x); }
+inline long long __double2ll_rd(double x) { return static_cast<long long>(std::floor(x)); }
 
 inline int __float_as_int(float x) { return cuda_host::unpack<int>(cuda_host::pack(x)); }
 inline unsigned __float_as_uint(float x) { return cuda_host::unpack<unsigned>(cuda_host::pack(x)); }

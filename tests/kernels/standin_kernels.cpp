@@ -6,6 +6,7 @@
 
 #include "../../kernels/direct.cu"
 #include "../../kernels/evaluate.cu"
+#include "../../kernels/exact.cu"
 
 #include <algorithm>
 #include <cstring>
@@ -286,6 +287,62 @@ std::string check_searches(const standin::Launch& launch) {
     return "";
 }
 
+// --- exact optima ---
+
+// Bytes of shared memory that a block takes.
+std::size_t optima_bytes(const exact::Task& task, bool at_close) {
+    const std::size_t candidates = std::size_t{task.x_places} + 1 + task.z_places + 1;
+    const std::size_t offsets =
+        at_close ? 0 : exact::ROW_BYTES * (std::size_t{task.z_places} + 1) + exact::LAST_ROW_BYTES;
+    return exact::HEADER_BYTES + exact::CANDIDATE_BYTES * candidates +
+           std::size_t{exact::EVENT_BYTES} * task.events + offsets;
+}
+
+// Events that the legs of a group can have at most.
+std::size_t most_events(const exact::Task& task, std::size_t legs, bool at_close) {
+    return at_close ? 0 : (task.capped != 0 ? 3 : 2) * legs;
+}
+
+template <bool AT_CLOSE>
+std::string check_optima(const standin::Launch& launch) {
+    exact::Task task;
+    std::memcpy(&task, launch.parameters, sizeof task);
+    if (launch.block.x % 32 != 0 || launch.block.y != 1 || launch.block.z != 1 || launch.grid.y != 1 ||
+        launch.grid.z != 1) {
+        return "blocks are not of whole warps, or the grid has more than one dimension";
+    }
+    if (task.events % exact::EVENT_STEP != 0 ||
+        std::size_t{task.events} * exact::EVENT_BYTES <
+            (std::size_t{task.x_places} + task.z_places) * exact::SORT_BYTES) {
+        return "no place to sort the candidates";
+    }
+    if (launch.shared < optima_bytes(task, AT_CLOSE)) {
+        return text("shared memory", launch.shared, optima_bytes(task, AT_CLOSE));
+    }
+    if (!launch.inside(task.groups, launch.grid.x * sizeof(exact::Group)) ||
+        !launch.inside(task.found, launch.grid.x * sizeof(exact::Optimum))) {
+        return "groups or results leave their allocation";
+    }
+    for (unsigned block = 0; block < launch.grid.x; ++block) {
+        const exact::Group group = task.groups[block];
+        const std::size_t legs = std::size_t{group.longs} + group.shorts;
+        if (legs > 0 && (!launch.inside(task.gates + group.first, legs * sizeof(float4)) ||
+                         !launch.inside(task.terms + group.first, legs * sizeof(float2)))) {
+            return "legs leave their allocation";
+        }
+        if (legs > task.z_places || (task.capped != 0 ? 2 : 1) * legs > task.x_places ||
+            most_events(task, legs, AT_CLOSE) > task.events) {
+            return text("legs of a group", legs, task.z_places);
+        }
+    }
+    return "";
+}
+
+template <void (*KERNEL)(exact::Task)>
+void run_optima(const standin::Launch& launch, unsigned schedule) {
+    run_with<exact::Task, KERNEL>(launch, schedule);
+}
+
 }  // namespace
 
 const std::vector<standin::Kernel>& standin::kernels() {
@@ -299,6 +356,8 @@ const std::vector<standin::Kernel>& standin::kernels() {
         {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32>, run_searches<direct_f32>, true},
         {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF>, run_searches<direct_f16>, true},
         {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF>, run_searches<direct_bf16>, true},
+        {"exact_intraday", sizeof(exact::Task), exact::MAX_THREADS, check_optima<false>, run_optima<exact_intraday>, true},
+        {"exact_close", sizeof(exact::Task), exact::MAX_THREADS, check_optima<true>, run_optima<exact_close>, true},
     };
     return all;
 }
