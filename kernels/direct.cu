@@ -29,7 +29,8 @@
 // searched through, by lanes that would wait otherwise.
 //
 // Preconditions. blockDim.x is a multiple of 32 and at most MAX_THREADS. Dynamic shared memory holds
-// what `Layout` says. Two axes. 1 <= capacity < 2^24. The rest as in evaluate.cu.
+// what `Layout` says. Two axes. 1 <= capacity <= 2^17, for depths have 15 bits and take four
+// evaluations each. The rest as in evaluate.cu.
 //
 // Determinism. Profits have the canonical order of summation, sums are integers, and the bookkeeping
 // is f64 without contraction, with ties broken by age. No number of threads shows.

@@ -4,7 +4,8 @@
 //! them with one call of the evaluator per exit rule, and tells each search its share. The searches
 //! know nothing of each other, so a group's result does not depend on which others run beside it,
 //! nor on whether they keep step: where nobody watches the rounds and the evaluator can score
-//! single groups, each search runs from its first round to its last on one thread.
+//! single groups, each search runs from its first round to its last on one thread; an evaluator
+//! that runs whole searches gets all of them at once.
 
 mod choose;
 mod exact;

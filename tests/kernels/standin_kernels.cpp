@@ -243,7 +243,7 @@ std::string check_searches(const standin::Launch& launch) {
     if (launch.block.x % 32 != 0 || launch.block.y != 1 || launch.block.z != 1 || launch.grid.z != 1) {
         return "blocks are not of whole warps in one dimension, or grids have three";
     }
-    if (task.capacity == 0 || task.capacity >= 1u << 24 || task.classes == 0 || task.divisions == 0) {
+    if (task.capacity == 0 || task.capacity > 1u << 17 || task.classes == 0 || task.divisions == 0) {
         return "no room for a rectangle, a class or a division, or too much";
     }
     const bool classes_spilled = (task.flags & direct::CLASSES_SPILLED) != 0;
