@@ -4,8 +4,8 @@ mod synthetic;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use trisect::{
-    DirectOptions, EvaluateOptions, Evaluator, ExactOptions, Method, OptimizeOptions, Sharing,
-    optimize,
+    DirectOptions, EvaluateOptions, Evaluator, EvolutionOptions, ExactOptions, Method,
+    OptimizeOptions, Sharing, optimize,
 };
 
 const SIMULATIONS: usize = 1000;
@@ -20,6 +20,14 @@ fn searches(criterion: &mut Criterion) {
     let methods = [
         ("production", Method::Direct(DirectOptions::production())),
         ("fast", Method::Direct(DirectOptions::fast())),
+        (
+            "evolution",
+            Method::Evolution(EvolutionOptions::production()),
+        ),
+        (
+            "evolution-fast",
+            Method::Evolution(EvolutionOptions::fast()),
+        ),
         ("grid-22x22", Method::Grid { high: 22, low: 22 }),
         ("exact", Method::Exact(ExactOptions::default())),
     ];

@@ -74,6 +74,7 @@ mod batch;
 mod direct;
 mod error;
 mod evaluate;
+mod evolution;
 mod exact;
 mod groups;
 mod optimize;
@@ -92,6 +93,7 @@ pub use evaluate::Cuda;
 pub use evaluate::{
     Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, Simd, Storage, Threads,
 };
+pub use evolution::{Evolution, EvolutionOptions};
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
     exact_profit, flat_region, robust_optimum,

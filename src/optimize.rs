@@ -21,6 +21,7 @@ use crate::batch::MAX_MOVE;
 use crate::direct::{Bounds, Direct, DirectOptions, StopReason};
 use crate::error::Error;
 use crate::evaluate::Evaluate;
+use crate::evolution::{Evolution, EvolutionOptions};
 use crate::exact::ExactOptions;
 use crate::groups::{Groups, Sharing};
 use crate::profit::{ExitRule, Multipliers};
@@ -28,7 +29,7 @@ use crate::profit::{ExitRule, Multipliers};
 use choose::choose;
 use exact::{ExactBox, ExactTask, exact_search, upper_bounds};
 use grid::{Grid, grid_search};
-use lockstep::direct_search;
+use lockstep::ask_tell_search;
 use observe::{Clock, Report};
 use polish::{MAX_POLISH, polish};
 use scores::Scores;
@@ -43,6 +44,8 @@ pub use observe::{BestSoFar, Observer, Progress};
 pub enum Method {
     /// DIRECT, one search per group.
     Direct(DirectOptions),
+    /// Differential evolution, one search per group. Every search starts from the seed alone.
+    Evolution(EvolutionOptions),
     /// Every pair of a grid of equally spaced values, both ends of each axis included; a single
     /// value is the middle of its axis. Of equal pairs the first wins, `high` varying slowest.
     Grid {
@@ -88,7 +91,7 @@ pub struct OptimizeOptions {
     pub high_bounds: (f64, f64),
     /// Ends of the interval of `low`, return units; ±0.03 by default.
     pub low_bounds: (f64, f64),
-    /// DIRECT only: snap the best pair to gates at the end. The `polish` gates nearest to it per
+    /// DIRECT and differential evolution only: snap the best pair to gates at the end. The `polish` gates nearest to it per
     /// axis are combined and scored, which comes on top of the budget; 0 (the default): none, at
     /// most 64. Measured on the example's prices, one search per window: 500 evaluations reach a
     /// quality of 0.951, with a polish of 4 (24 more) 0.978; 1000 evaluations reach 0.967.
@@ -238,7 +241,11 @@ pub fn optimize<E: Evaluate + ?Sized>(
     let mut search = match &options.method {
         Method::Direct(direct) => {
             let template = Direct::new(bounds.clone(), *direct)?;
-            direct_search(template, &mut scores, &threads, clock, watched, &mut report)?
+            ask_tell_search(template, &mut scores, &threads, clock, watched, &mut report)?
+        }
+        Method::Evolution(evolution) => {
+            let template = Evolution::new(bounds.clone(), *evolution)?;
+            ask_tell_search(template, &mut scores, &threads, clock, watched, &mut report)?
         }
         Method::Exact(exact) => {
             let task = ExactTask::new(&scores, exact_box, *exact);
@@ -249,7 +256,7 @@ pub fn optimize<E: Evaluate + ?Sized>(
             grid_search(&grid, &mut scores, clock, &mut report)?
         }
     };
-    if let Method::Direct(_) = options.method
+    if let Method::Direct(_) | Method::Evolution(_) = options.method
         && options.polish > 0
     {
         polish(&mut scores, &bounds, options.polish, &threads, &mut search)?;

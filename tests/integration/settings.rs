@@ -16,7 +16,7 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.device(), Device::Auto);
     assert_eq!(settings.simulations(1000), 1000);
-    let options = settings.optimize_options().unwrap();
+    let options = settings.optimize_options();
     assert_eq!(options.method, Method::Direct(DirectOptions::production()));
 }
 
@@ -81,7 +81,7 @@ fn values_reach_the_options() {
         ("TRISECT_DEVICE", "cuda:2"),
     ])
     .unwrap();
-    let options = settings.optimize_options().unwrap();
+    let options = settings.optimize_options();
     assert_eq!(options.method, Method::Direct(DirectOptions::fast()));
     assert_eq!(settings.evaluate_options().threads, Some(3));
     assert_eq!(settings.device(), Device::Cuda(2));
