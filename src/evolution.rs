@@ -355,7 +355,11 @@ impl Evolution {
         let trials = self.trials.chunks_exact(dim).zip(values);
         let points = self.points.chunks_exact(dim);
         for (((row, value), (trial, &told)), point) in members.zip(trials).zip(points) {
-            let told = if told.is_finite() { told } else { f64::INFINITY };
+            let told = if told.is_finite() {
+                told
+            } else {
+                f64::INFINITY
+            };
             if told <= *value {
                 row.copy_from_slice(trial);
                 *value = told;

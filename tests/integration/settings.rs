@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use trisect::{Device, DirectOptions, Error, Method, Settings};
+use trisect::{Device, DirectOptions, Error, EvolutionOptions, Method, Settings};
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     let map: HashMap<_, _> = variables.iter().copied().collect();
@@ -69,6 +69,22 @@ fn text_that_is_not_unicode_is_an_error() {
             ..
         })
     ));
+}
+
+#[test]
+fn the_optimizer_and_its_budget_are_switches() {
+    for (direct, fast, method) in [
+        ("1", "0", Method::Direct(DirectOptions::production())),
+        ("1", "1", Method::Direct(DirectOptions::fast())),
+        ("0", "0", Method::Evolution(EvolutionOptions::production())),
+        ("0", "1", Method::Evolution(EvolutionOptions::fast())),
+    ] {
+        let settings = read(&[
+            ("MARKETSIM_USE_DIRECT_OPTIMIZER", direct),
+            ("MARKETSIM_FAST_OPTIMIZE", fast),
+        ]);
+        assert_eq!(settings.unwrap().optimize_options().method, method);
+    }
 }
 
 #[test]
