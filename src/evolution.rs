@@ -547,6 +547,38 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_of_the_same_value_takes_its_members_place() {
+        let bounds = Bounds::symmetric(2, 1.0).unwrap();
+        let mut search = Evolution::new(bounds, EvolutionOptions::production()).unwrap();
+        let values: Vec<f64> = (0..30).map(|member| f64::from(member + 1)).collect();
+        for _ in 0..3 {
+            let trials = search.trials.clone();
+            search.tell(&values).unwrap();
+            assert_eq!(search.members, trials);
+            assert_ne!(search.trials, trials);
+        }
+    }
+
+    #[test]
+    fn the_spread_of_values_is_that_of_the_population_itself() {
+        // Standard deviation 0.4; as a sample of something larger it would be 0.447.
+        for (absolute_tolerance, stop) in [(0.39, None), (0.41, Some(StopReason::Converged))] {
+            let options = EvolutionOptions {
+                population: 5,
+                relative_tolerance: 0.0,
+                absolute_tolerance,
+                ..EvolutionOptions::production()
+            };
+            let bounds = Bounds::symmetric(1, 1.0).unwrap();
+            let mut search = Evolution::new(bounds, options).unwrap();
+            for expected in [None, stop] {
+                search.tell(&[1.0, 1.0, 1.0, 1.0, 2.0]).unwrap();
+                assert_eq!(search.stop(), expected);
+            }
+        }
+    }
+
+    #[test]
     fn the_first_round_is_a_latin_hypercube() {
         for (dim, population, members) in [(1, 1, 5), (2, 15, 30), (3, 4, 12)] {
             let options = EvolutionOptions {
