@@ -91,10 +91,11 @@ pub struct OptimizeOptions {
     pub high_bounds: (f64, f64),
     /// Ends of the interval of `low`, return units; ±0.03 by default.
     pub low_bounds: (f64, f64),
-    /// DIRECT and differential evolution only: snap the best pair to gates at the end. The `polish` gates nearest to it per
-    /// axis are combined and scored, which comes on top of the budget; 0 (the default): none, at
-    /// most 64. Measured on the example's prices, one search per window: 500 evaluations reach a
-    /// quality of 0.951, with a polish of 4 (24 more) 0.978; 1000 evaluations reach 0.967.
+    /// DIRECT and differential evolution only: snap the best pair to gates at the end. The
+    /// `polish` gates nearest to it per axis are combined and scored, which comes on top of the
+    /// budget; 0 (the default): none, at most 64. Measured on the example's prices with DIRECT, one
+    /// search per window: 500 evaluations reach a quality of 0.951, with a polish of 4 (24 more)
+    /// 0.978; 1000 evaluations reach 0.967.
     pub polish: usize,
     /// Compute the exact optimum of each group, too, so that [`GroupOutcome::quality`] is known.
     /// Off by default.
