@@ -5,8 +5,8 @@ mod synthetic;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use trisect::{
-    Bounds, DirectOptions, Evaluate, EvaluateOptions, Evaluator, ExactOptions, ExitRule, Groups,
-    Method, OptimizeOptions, SearchTask, Sharing, optimize,
+    Bounds, DirectOptions, Evaluate, EvaluateOptions, Evaluator, EvolutionOptions, ExactOptions,
+    ExitRule, Groups, Method, OptimizeOptions, SearchTask, Sharing, optimize,
 };
 
 const SIMULATIONS: usize = 1000;
@@ -21,6 +21,14 @@ fn searches(criterion: &mut Criterion) {
     let methods = [
         ("production", Method::Direct(DirectOptions::production())),
         ("fast", Method::Direct(DirectOptions::fast())),
+        (
+            "evolution",
+            Method::Evolution(EvolutionOptions::production()),
+        ),
+        (
+            "evolution-fast",
+            Method::Evolution(EvolutionOptions::fast()),
+        ),
         ("grid-22x22", Method::Grid { high: 22, low: 22 }),
         ("exact", Method::Exact(ExactOptions::default())),
     ];

@@ -4,8 +4,8 @@
 //! A strategy enters and exits at a predicted high and a predicted low. Two small numbers, the
 //! [`Multipliers`], are **added** to those predictions and decide most of the profit. This crate
 //! scores all simulations of a [`Batch`] under all candidates ([`Evaluator`]) and searches for the
-//! best pair per group of simulations with DIRECT ([`optimize()`]); or it finds the exact optimum
-//! over all pairs of f32, with proof ([`exact()`]).
+//! best pair per group of simulations with DIRECT or differential evolution ([`optimize()`]); or it
+//! finds the exact optimum over all pairs of f32, with proof ([`exact()`]).
 //!
 //! ```
 //! use trisect::{Batch, Evaluator, Fields, Multipliers, OptimizeOptions, Weights, optimize};
@@ -47,9 +47,10 @@
 //!
 //! * **Bits.** A simulation's profit under a candidate is an f32 sum in one canonical order
 //!   ([`canonical_profit`]); a group's sum is an integer sum of fixed-point profits; DIRECT is f64
-//!   without contraction, ties broken by a stated rule. So the same batch and options give the
-//!   same evaluations and the same result, for any number of threads, on any instruction set, on
-//!   any number of GPUs, and for a group alone or among others.
+//!   without contraction, ties broken by a stated rule; differential evolution draws from a stream
+//!   of its seed alone. So the same batch and options give the same evaluations and the same
+//!   result, for any number of threads, on any instruction set, on any number of GPUs, and for a
+//!   group alone or among others.
 //! * **Gates** are decided on f32 sums everywhere. Reported profits are sums of what
 //!   [`profit()`] gives, in a fixed point that does not depend on any order ([`exact_profit()`]).
 //! * **The exact optimum** is one: no pair in the box has a higher reported profit, to the bit.
@@ -74,6 +75,7 @@ mod batch;
 mod direct;
 mod error;
 mod evaluate;
+mod evolution;
 mod exact;
 mod groups;
 mod optimize;
@@ -93,6 +95,7 @@ pub use evaluate::{
     Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, OptimaTask, SearchTask,
     Searched, Searches, Simd, Storage, Threads,
 };
+pub use evolution::{Evolution, EvolutionOptions};
 pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
     exact_profit, flat_region, robust_optimum,

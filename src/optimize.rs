@@ -22,6 +22,7 @@ use crate::batch::MAX_MOVE;
 use crate::direct::{Bounds, Direct, DirectOptions, StopReason};
 use crate::error::Error;
 use crate::evaluate::Evaluate;
+use crate::evolution::{Evolution, EvolutionOptions};
 use crate::exact::ExactOptions;
 use crate::groups::{Groups, Sharing};
 use crate::profit::{ExitRule, Multipliers};
@@ -29,7 +30,7 @@ use crate::profit::{ExitRule, Multipliers};
 use choose::choose;
 use exact::{ExactBox, exact_search, upper_bounds};
 use grid::{Grid, grid_search};
-use lockstep::direct_search;
+use lockstep::{ask_tell_search, direct_search};
 use observe::{Clock, Report};
 use polish::{MAX_POLISH, polish};
 use scores::Scores;
@@ -44,6 +45,8 @@ pub use observe::{BestSoFar, Observer, Progress};
 pub enum Method {
     /// DIRECT, one search per group.
     Direct(DirectOptions),
+    /// Differential evolution, one search per group. Every search starts from the seed alone.
+    Evolution(EvolutionOptions),
     /// Every pair of a grid of equally spaced values, both ends of each axis included; a single
     /// value is the middle of its axis. Of equal pairs the first wins, `high` varying slowest.
     Grid {
@@ -93,10 +96,11 @@ pub struct OptimizeOptions {
     pub high_bounds: (f64, f64),
     /// Ends of the interval of `low`, return units; ±0.03 by default.
     pub low_bounds: (f64, f64),
-    /// DIRECT only: snap the best pair to gates at the end. The `polish` gates nearest to it per
-    /// axis are combined and scored, which comes on top of the budget; 0 (the default): none, at
-    /// most 64. Measured on the example's prices, one search per window: 500 evaluations reach a
-    /// quality of 0.951, with a polish of 4 (24 more) 0.978; 1000 evaluations reach 0.967.
+    /// DIRECT and differential evolution only: snap the best pair to gates at the end. The
+    /// `polish` gates nearest to it per axis are combined and scored, which comes on top of the
+    /// budget; 0 (the default): none, at most 64. Measured on the example's prices with DIRECT, one
+    /// search per window: 500 evaluations reach a quality of 0.951, with a polish of 4 (24 more)
+    /// 0.978; 1000 evaluations reach 0.967.
     pub polish: usize,
     /// Compute the exact optimum of each group, too, so that [`GroupOutcome::quality`] is known.
     /// Off by default.
@@ -261,6 +265,10 @@ pub fn optimize<E: Evaluate + ?Sized>(
             let template = Direct::new(bounds.clone(), *direct)?;
             direct_search(template, &mut scores, &threads, clock, watched, &mut report)?
         }
+        Method::Evolution(evolution) => {
+            let template = Evolution::new(bounds.clone(), *evolution)?;
+            ask_tell_search(template, &mut scores, &threads, clock, watched, &mut report)?
+        }
         Method::Exact(exact) => {
             let scores = &mut scores;
             exact_search(
@@ -278,7 +286,7 @@ pub fn optimize<E: Evaluate + ?Sized>(
             grid_search(&grid, &mut scores, clock, &mut report)?
         }
     };
-    if let Method::Direct(_) = options.method
+    if let Method::Direct(_) | Method::Evolution(_) = options.method
         && options.polish > 0
     {
         polish(&mut scores, &bounds, options.polish, &threads, &mut search)?;

@@ -2,8 +2,8 @@
 //!
 //! | variable | values | meaning |
 //! |---|---|---|
-//! | `MARKETSIM_FAST_OPTIMIZE` | switch | 1: the fast budget (100 evaluations) instead of production (500) |
-//! | `MARKETSIM_USE_DIRECT_OPTIMIZER` | switch | 1 (default): DIRECT; 0: differential evolution, not yet available |
+//! | `MARKETSIM_FAST_OPTIMIZE` | switch | 1: the fast budget, 100 evaluations, instead of production: 500 of DIRECT, no limit of differential evolution |
+//! | `MARKETSIM_USE_DIRECT_OPTIMIZER` | switch | 1 (default): DIRECT; 0: differential evolution |
 //! | `MARKETSIM_FAST_SIMULATE` | switch | 1: the examples use at most 35 simulations per symbol |
 //! | `TRISECT_THREADS` | 1 to 4096 | number of CPU threads; default: all |
 //! | `TRISECT_DEVICE` | `auto`, `cpu`, `cuda`, `cuda:N` | where to evaluate; default: `auto`, the first GPU or else the CPU |
@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use crate::direct::DirectOptions;
 use crate::error::Error;
 use crate::evaluate::{Device, EvaluateOptions, Threads};
+use crate::evolution::EvolutionOptions;
 use crate::optimize::{Method, OptimizeOptions};
 
 /// Simulations per symbol that the examples use at most under `MARKETSIM_FAST_SIMULATE`.
@@ -31,7 +32,7 @@ const FAST_SIMULATIONS: usize = 35;
 /// use trisect::Settings;
 ///
 /// let settings = Settings::from_env()?;
-/// let mut options = settings.optimize_options()?;
+/// let mut options = settings.optimize_options();
 /// options.exit_rule = trisect::ExitChoice::Both;
 /// # Ok::<(), trisect::Error>(())
 /// ```
@@ -79,26 +80,19 @@ impl Settings {
     }
 
     /// Options of a search as the environment wants them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when differential evolution is asked for.
-    pub fn optimize_options(&self) -> Result<OptimizeOptions, Error> {
-        if self.use_direct == Some(false) {
-            return Err(Error::Unavailable {
-                what: "differential evolution (MARKETSIM_USE_DIRECT_OPTIMIZER=0)",
-                why: "this version of the library has DIRECT, grid and exact search".to_owned(),
-                remedy: "unset the variable or set it to 1",
-            });
-        }
-        let direct = if self.fast_optimize == Some(true) {
-            DirectOptions::fast()
-        } else {
-            DirectOptions::production()
+    pub fn optimize_options(&self) -> OptimizeOptions {
+        let direct = self.use_direct.unwrap_or(true);
+        let fast = self.fast_optimize.unwrap_or(false);
+        let method = match (direct, fast) {
+            (true, false) => Method::Direct(DirectOptions::production()),
+            (true, true) => Method::Direct(DirectOptions::fast()),
+            (false, false) => Method::Evolution(EvolutionOptions::production()),
+            (false, true) => Method::Evolution(EvolutionOptions::fast()),
         };
-        Ok(OptimizeOptions {
-            method: Method::Direct(direct),
+        OptimizeOptions {
+            method,
             ..OptimizeOptions::default()
-        })
+        }
     }
 
     /// Options of an evaluator as the environment wants them.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 use trisect::{
-    CRYPTO_FEE, Device, DirectOptions, EQUITY_FEE, EvaluateOptions, ExactOptions, ExitChoice,
-    Method, OptimizeOptions, Settings, Sharing,
+    CRYPTO_FEE, Device, DirectOptions, EQUITY_FEE, EvaluateOptions, EvolutionOptions, ExactOptions,
+    ExitChoice, Method, OptimizeOptions, Settings, Sharing,
 };
 
 pub const HELP: &str = "\
@@ -19,17 +19,21 @@ backtest [SYMBOL [SIMULATIONS [THREADS]]] [options]
   --bars N         bars per simulation (default 120)
   --sharing WHO    all: one pair of multipliers per symbol (default); simulation: one each;
                    chunks:N: one for N consecutive simulations
-  --method HOW     direct (default), grid:HIGHxLOW such as grid:61x61, or exact: the proved optimum
-  --budget N       evaluations per search: production (500, default), fast (100), or a number
+  --method HOW     direct (default), evolution: differential evolution, grid:HIGHxLOW such as
+                   grid:61x61, or exact: the proved optimum
+  --budget N       evaluations per search: production (default: 500 of direct, no limit of
+                   evolution), fast (100), or a number
+  --seed N         of evolution's random numbers (default 0)
   --fee RATE       per entered leg: equity (0.0000278, default), crypto (0.008), or a fraction
-  --polish N       combine the N gates nearest to what DIRECT found, per axis (default 0)
+  --polish N       combine the N gates nearest to what direct or evolution found, per axis (default 0)
   --quality        compute the exact optimum, too: the share of the attainable that was found
   --both-exits     try exits at the predicted level and at the close, keep the better
   --json FILE      write everything there, too
   --help           this text
 
 Simulation k ends k bars before the last bar. Default: every symbol, 50 simulations, all threads.
-Environment: MARKETSIM_FAST_OPTIMIZE, MARKETSIM_FAST_SIMULATE, TRISECT_THREADS, TRISECT_DEVICE.
+Environment: MARKETSIM_FAST_OPTIMIZE, MARKETSIM_USE_DIRECT_OPTIMIZER, MARKETSIM_FAST_SIMULATE,
+TRISECT_THREADS, TRISECT_DEVICE.
 ";
 
 /// What to run.
@@ -73,10 +77,10 @@ pub fn parse(
         bars: 120,
         device: settings.device(),
         evaluate: settings.evaluate_options(),
-        optimize: settings.optimize_options().map_err(|e| e.to_string())?,
+        optimize: settings.optimize_options(),
         json: None,
     };
-    let (mut method, mut budget) = (None, None);
+    let (mut method, mut budget, mut seed) = (None, None, None);
     let mut positional = 0;
     let mut parser = Parser::from_iter(arguments);
     while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
@@ -97,6 +101,7 @@ pub fn parse(
             Arg::Long("sharing") => result.optimize.sharing = sharing(&text(&mut parser)?)?,
             Arg::Long("method") => method = Some(text(&mut parser)?),
             Arg::Long("budget") => budget = Some(text(&mut parser)?),
+            Arg::Long("seed") => seed = Some(text(&mut parser)?),
             Arg::Long("fee") => result.evaluate.fee = fee(&text(&mut parser)?)?,
             Arg::Long("polish") => {
                 result.optimize.polish = count("--polish", &text(&mut parser)?)?;
@@ -107,23 +112,31 @@ pub fn parse(
             other => return Err(format!("{}; see --help", other.unexpected())),
         }
     }
-    match (method.as_deref(), budget) {
-        (None | Some("direct"), None) => {}
-        (None | Some("direct"), Some(text)) => {
-            result.optimize.method = Method::Direct(direct(&text)?);
-        }
-        (Some(text), None) => {
-            result.optimize.method = match text {
-                "exact" => Method::Exact(ExactOptions::default()),
-                _ => grid(text).ok_or_else(|| {
-                    format!("--method {text}: must be direct, exact or grid:HIGHxLOW")
-                })?,
-            };
-        }
-        (Some(text), Some(_)) => {
-            return Err(format!("--budget: a search of --method {text} has none"));
+    let by_default = match settings.use_direct {
+        Some(false) => "evolution",
+        _ => "direct",
+    };
+    let method = method.as_deref().unwrap_or(by_default);
+    for (name, value, methods) in [
+        ("--budget", &budget, &["direct", "evolution"][..]),
+        ("--seed", &seed, &["evolution"]),
+    ] {
+        if value.is_some() && !methods.contains(&method) {
+            return Err(format!("{name}: a search of --method {method} has none"));
         }
     }
+    let budget = budget.unwrap_or_else(|| {
+        let fast = settings.fast_optimize.unwrap_or(false);
+        if fast { "fast" } else { "production" }.to_owned()
+    });
+    result.optimize.method = match method {
+        "direct" => Method::Direct(direct(&budget)?),
+        "evolution" => Method::Evolution(evolution(&budget, seed.as_deref())?),
+        "exact" => Method::Exact(ExactOptions::default()),
+        _ => grid(method).ok_or_else(|| {
+            format!("--method {method}: must be direct, evolution, exact or grid:HIGHxLOW")
+        })?,
+    };
     Ok(Parsed::Run(Box::new(result)))
 }
 
@@ -159,15 +172,37 @@ fn direct(text: &str) -> Result<DirectOptions, String> {
     match text {
         "production" => Ok(DirectOptions::production()),
         "fast" => Ok(DirectOptions::fast()),
-        _ => match text.parse() {
-            Ok(max_evaluations) if max_evaluations > 0 => Ok(DirectOptions {
-                max_evaluations,
-                ..DirectOptions::production()
-            }),
-            _ => Err(format!(
-                "--budget {text}: must be production, fast, or a whole number, at least 1"
-            )),
+        _ => Ok(DirectOptions {
+            max_evaluations: budget(text)?,
+            ..DirectOptions::production()
+        }),
+    }
+}
+
+fn evolution(text: &str, seed: Option<&str>) -> Result<EvolutionOptions, String> {
+    let options = match text {
+        "production" => EvolutionOptions::production(),
+        "fast" => EvolutionOptions::fast(),
+        _ => EvolutionOptions {
+            max_evaluations: Some(budget(text)?),
+            ..EvolutionOptions::production()
         },
+    };
+    let seed = match seed {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("--seed {text}: must be a whole number below 2^64"))?,
+        None => options.seed,
+    };
+    Ok(EvolutionOptions { seed, ..options })
+}
+
+fn budget(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(evaluations) if evaluations > 0 => Ok(evaluations),
+        _ => Err(format!(
+            "--budget {text}: must be production, fast, or a whole number, at least 1"
+        )),
     }
 }
 
@@ -256,6 +291,32 @@ mod tests {
     }
 
     #[test]
+    fn evolution_has_a_budget_and_a_seed() {
+        let evolution = |line: &str, settings: &Settings| {
+            let Method::Evolution(options) = read(line, settings).unwrap().optimize.method else {
+                panic!("not differential evolution");
+            };
+            options
+        };
+        let nothing = Settings::default();
+        let options = evolution("--method evolution", &nothing);
+        assert_eq!(options, EvolutionOptions::production());
+        let options = evolution("--method evolution --budget 77 --seed 5", &nothing);
+        assert_eq!((options.max_evaluations, options.seed), (Some(77), 5));
+        // What the environment asks for, and what the command line says against it.
+        let settings = Settings {
+            use_direct: Some(false),
+            fast_optimize: Some(true),
+            ..Settings::default()
+        };
+        assert_eq!(evolution("", &settings), EvolutionOptions::fast());
+        assert_eq!(evolution("--budget 77 --seed 5", &settings), options);
+        let direct = read("--method direct", &settings).unwrap();
+        let fast = Method::Direct(DirectOptions::fast());
+        assert_eq!(direct.optimize.method, fast);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (line, expected) in [
             ("IBM 0", "SIMULATIONS 0: must be"),
@@ -269,6 +330,10 @@ mod tests {
             ("--method grid:3", "--method grid:3: must be"),
             ("--budget 0", "--budget 0: must be"),
             ("--budget 9 --method grid:3x3", "--budget: a search of"),
+            ("--budget 0 --method evolution", "--budget 0: must be"),
+            ("--seed -1 --method=evolution", "--seed -1: must be"),
+            ("--seed 1 --method exact", "--seed: a search of"),
+            ("--seed 1", "--seed: a search of --method direct"),
             ("--fee cheap", "--fee cheap: must be"),
             ("--unknown", "invalid option '--unknown'"),
             ("--csv", "missing argument"),

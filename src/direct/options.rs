@@ -123,7 +123,7 @@ impl Bounds {
 
     /// [`Bounds::scale`], then clamped into the box.
     #[inline]
-    pub(super) fn scale_inside(&self, axis: usize, c: f64) -> f64 {
+    pub(crate) fn scale_inside(&self, axis: usize, c: f64) -> f64 {
         let a = &self.axes[axis];
         ((c + a.offset) * a.range).max(a.low).min(a.high)
     }
@@ -135,7 +135,7 @@ impl Bounds {
         [a.low, a.high, a.range, a.offset]
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.axes)
     }
 }
@@ -329,7 +329,7 @@ impl Default for DirectOptions {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The next division does not fit into `max_evaluations` any more.
+    /// `max_evaluations` is used up, or DIRECT's next division does not fit into it any more.
     Evaluations,
     /// `max_iterations` is reached.
     Iterations,
@@ -355,6 +355,8 @@ pub enum StopReason {
     /// [`Selection::ScipyCompat`] only: scipy's table of levels or its list of candidates is
     /// full (status -6).
     Levels,
+    /// Differential evolution only: the values of the population agree within the tolerances.
+    Converged,
 }
 
 impl StopReason {
@@ -372,7 +374,8 @@ impl StopReason {
             | Self::NoProgress
             | Self::Cancelled
             | Self::Complete
-            | Self::WorkCap => None,
+            | Self::WorkCap
+            | Self::Converged => None,
         }
     }
 }
@@ -392,6 +395,7 @@ impl fmt::Display for StopReason {
             Self::WorkCap => "the cap of work is reached",
             Self::Slots => "scipy's store of rectangles is full",
             Self::Levels => "scipy's table of levels or candidates is full",
+            Self::Converged => "the values of the population agree within the tolerance",
         })
     }
 }

@@ -1,11 +1,12 @@
-//! DIRECT for many groups: all searches in lockstep, or each from its first round to its last, here
-//! or where the evaluator runs them.
+//! DIRECT and differential evolution for many groups: all searches in lockstep, or each from its
+//! first round to its last, here or where the evaluator runs them.
 
 use rayon::prelude::*;
 
-use crate::direct::{Direct, StopReason};
+use crate::direct::{Best, Direct, StopReason};
 use crate::error::Error;
 use crate::evaluate::{Evaluate, EvaluateGroup, SearchTask, Searched, Threads};
+use crate::evolution::Evolution;
 use crate::groups::Groups;
 use crate::profit::{ExitRule, Multipliers};
 
@@ -47,8 +48,66 @@ impl<'a> Points<'a> {
     }
 }
 
+/// What the drivers need of a search. The methods are those of the same name of the searches.
+pub(super) trait AskTell: Clone + Send + Sync {
+    fn restart(&mut self);
+    fn ask(&self) -> &[f64];
+    fn tell(&mut self, values: &[f64]) -> Result<(), Error>;
+    fn stop(&self) -> Option<StopReason>;
+    fn stop_now(&mut self, reason: StopReason);
+    fn best(&self) -> Option<Best<'_>>;
+    fn evaluations(&self) -> usize;
+    fn iterations(&self) -> usize;
+    fn dim(&self) -> usize;
+}
+
+macro_rules! ask_tell {
+    ($search:ty) => {
+        impl AskTell for $search {
+            fn restart(&mut self) {
+                self.restart();
+            }
+
+            fn ask(&self) -> &[f64] {
+                self.ask()
+            }
+
+            fn tell(&mut self, values: &[f64]) -> Result<(), Error> {
+                self.tell(values)
+            }
+
+            fn stop(&self) -> Option<StopReason> {
+                self.stop()
+            }
+
+            fn stop_now(&mut self, reason: StopReason) {
+                self.stop_now(reason);
+            }
+
+            fn best(&self) -> Option<Best<'_>> {
+                self.best()
+            }
+
+            fn evaluations(&self) -> usize {
+                self.evaluations()
+            }
+
+            fn iterations(&self) -> usize {
+                self.iterations()
+            }
+
+            fn dim(&self) -> usize {
+                self.dim()
+            }
+        }
+    };
+}
+
+ask_tell!(Direct);
+ask_tell!(Evolution);
+
 impl Found {
-    fn of(search: &Direct) -> Self {
+    fn of(search: &impl AskTell) -> Self {
         let best = search.best();
         Self {
             point: best.as_ref().map(|best| best.x.to_vec()),
@@ -79,9 +138,8 @@ impl From<Searched> for Found {
 /// Searches handed to a thread at once.
 const SEARCHES_PER_TASK: usize = 16;
 
-/// Runs DIRECT for every exit rule and group: in lockstep; or, where nobody watches, left to an
-/// evaluator that runs whole searches, or one search after the other if that keeps all threads
-/// busy. The results are the same.
+/// Runs DIRECT for every exit rule and group: where nobody watches, left to an evaluator that runs
+/// whole searches; otherwise as [`ask_tell_search`]. The results are the same.
 pub(super) fn direct_search<E: Evaluate + ?Sized>(
     template: Direct,
     scores: &mut Scores<'_, E>,
@@ -90,16 +148,29 @@ pub(super) fn direct_search<E: Evaluate + ?Sized>(
     watched: bool,
     report: &mut Report<'_>,
 ) -> Result<Search, Error> {
-    let (groups, rules) = (scores.groups, scores.rules);
     if let Some(searches) = scores.evaluator.searches()
         && !watched
     {
         let (bounds, options) = (template.bounds(), template.options());
-        let task = SearchTask::new(groups, rules, bounds, options)?;
+        let task = SearchTask::new(scores.groups, scores.rules, bounds, options)?;
         if let Some(searched) = searches.search(&task)? {
             return one_launch(searched, scores);
         }
     }
+    ask_tell_search(template, scores, threads, clock, watched, report)
+}
+
+/// Runs a search for every exit rule and group: in lockstep, or one search after the other where
+/// nobody watches and that keeps all threads busy. The results are the same.
+pub(super) fn ask_tell_search<E: Evaluate + ?Sized, S: AskTell>(
+    template: S,
+    scores: &mut Scores<'_, E>,
+    threads: &Threads,
+    clock: Clock,
+    watched: bool,
+    report: &mut Report<'_>,
+) -> Result<Search, Error> {
+    let (groups, rules) = (scores.groups, scores.rules);
     if let Some(scorer) = scores.evaluator.per_group()
         && !watched
         && scores.keeps_busy(threads.count())
@@ -142,30 +213,30 @@ fn one_launch<E: Evaluate + ?Sized>(
 
 /// Runs each search from its first round to its last on one thread, where its state stays in the
 /// cache: half the time of lockstep for a thousand searches, and memory for one search per thread.
-fn one_by_one(
-    template: &Direct,
+fn one_by_one<S: AskTell>(
+    template: &S,
     scorer: &dyn EvaluateGroup,
     groups: &Groups,
     rules: &'static [ExitRule],
     threads: &Threads,
 ) -> Result<Search, Error> {
     let start = || (template.clone(), Vec::new(), Vec::new());
-    let run = |(direct, pairs, values): &mut (Direct, Vec<Multipliers>, Vec<f64>),
+    let run = |(state, pairs, values): &mut (S, Vec<Multipliers>, Vec<f64>),
                search: usize|
      -> Result<(Found, u64), Error> {
         let (exit_rule, group) = (rules[search / groups.len()], search % groups.len());
         let mut rounds = 0;
-        direct.restart();
-        while direct.stop().is_none() {
+        state.restart();
+        while state.stop().is_none() {
             pairs.clear();
-            pairs.extend(direct.ask().chunks_exact(2).map(as_pair));
+            pairs.extend(state.ask().chunks_exact(2).map(as_pair));
             values.resize(pairs.len(), 0.0);
             scorer.group_means(groups, group, pairs, exit_rule, values)?;
             values.iter_mut().for_each(|value| *value = -*value);
-            direct.tell(values)?;
+            state.tell(values)?;
             rounds += 1;
         }
-        Ok((Found::of(direct), rounds))
+        Ok((Found::of(state), rounds))
     };
     let searches = 0..groups.len() * rules.len();
     // A thread keeps its search over a run of them, but few searches are for all threads.
@@ -184,14 +255,14 @@ fn one_by_one(
 
 /// Runs searches of one dimension until the last one stops. `evaluate` fills in one value per
 /// point.
-pub(super) fn lockstep(
-    mut searches: Vec<Direct>,
+pub(super) fn lockstep<S: AskTell>(
+    mut searches: Vec<S>,
     threads: &Threads,
     clock: Clock,
     report: &mut Report<'_>,
     mut evaluate: impl FnMut(&Points<'_>, &mut [f64]) -> Result<(), Error>,
 ) -> Result<Search, Error> {
-    let dim = searches.first().map_or(1, Direct::dim);
+    let dim = searches.first().map_or(1, S::dim);
     let groups = report.groups;
     let (mut points, mut offsets, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rounds, mut evaluations) = (0, 0);
@@ -225,7 +296,7 @@ pub(super) fn lockstep(
                 .try_for_each(|(search, range)| search.tell(&values[range[0]..range[1]]))
         })?;
 
-        let runs = |search: &Direct| search.stop().is_none();
+        let runs = |search: &S| search.stop().is_none();
         let running = (0..groups)
             .filter(|&group| searches.iter().skip(group).step_by(groups).any(runs))
             .count();

@@ -1,7 +1,7 @@
 //! The last step of a search that does not know gates: snapping its best pair to them.
 //!
 //! Between gates the profit rises with h and falls with l, so the best pair of a cell is a corner
-//! of gates. DIRECT ends somewhere in a cell; the gates around it are a few candidates more.
+//! of gates. A search ends somewhere in a cell; the gates around it are a few candidates more.
 
 use rayon::prelude::*;
 

@@ -4,9 +4,9 @@ use half::{bf16, f16};
 use ndarray::{Array2, ArrayView2, Axis};
 use trisect::{
     Batch, Bounds, Candidates, Device, Direct, DirectOptions, Element, Error, EvaluateOptions,
-    Evaluator, ExitChoice, ExitRule, Field, Fields, Groups, MAX_BARS, Method, Multipliers,
-    OptimizeOptions, Settings, Sharing, Simd, Target, Threads, Weights, minimize, minimize_groups,
-    optimize,
+    Evaluator, EvolutionOptions, ExitChoice, ExitRule, Field, Fields, Groups, MAX_BARS, Method,
+    Multipliers, OptimizeOptions, Sharing, Simd, Target, Threads, Weights, minimize,
+    minimize_groups, optimize,
 };
 
 use crate::support::{Columns, Kind, Rng};
@@ -448,6 +448,21 @@ fn bad_inputs() -> Vec<(String, Error, String)> {
         }),
         "target.value = NaN: must be",
     );
+    let evolution = |change: &dyn Fn(&mut EvolutionOptions)| {
+        let mut evolution = EvolutionOptions::production();
+        change(&mut evolution);
+        tune(&|options| options.method = Method::Evolution(evolution))
+    };
+    add(
+        "a population of nobody",
+        evolution(&|options| options.population = 0),
+        "population = 0: must be",
+    );
+    add(
+        "a range of mutation that is none",
+        evolution(&|options| options.mutation = (1.0, 0.5)),
+        "mutation = (1, 0.5): must be",
+    );
     add(
         "no axes",
         Bounds::new(&[]).unwrap_err(),
@@ -471,15 +486,6 @@ fn bad_inputs() -> Vec<(String, Error, String)> {
         "too many values told",
         search.tell(&[0.0; 4]).unwrap_err(),
         "got 4 values for 3 points",
-    );
-    let settings = Settings {
-        use_direct: Some(false),
-        ..Settings::default()
-    };
-    add(
-        "differential evolution",
-        settings.optimize_options().map(|_| ()).unwrap_err(),
-        "differential evolution (MARKETSIM_USE_DIRECT_OPTIMIZER=0) is not available",
     );
     table
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::support::package;
-use crate::{golden_direct, golden_profit};
+use crate::{golden_direct, golden_evolution, golden_profit};
 
 /// What a check found: cases and mismatches, or why the file could not be read.
 pub type Checked = Result<(usize, usize), String>;
@@ -27,6 +27,7 @@ const CHECKS: &[(&str, Check)] = &[
         "entry_exit_direct.json",
         golden_profit::check_entry_exit_direct,
     ),
+    ("evolution.json", golden_evolution::check_evolution),
 ];
 
 /// Reads a golden file as JSON.

@@ -14,11 +14,13 @@ mod direct_reference;
 #[cfg(feature = "serde")]
 mod direct_snapshots;
 mod evaluate;
+mod evolution;
 mod exact;
 mod exact_properties;
 mod exact_region;
 mod golden;
 mod golden_direct;
+mod golden_evolution;
 mod golden_profit;
 mod kernels;
 mod optimize;

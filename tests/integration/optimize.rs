@@ -7,8 +7,9 @@ use approx::{assert_abs_diff_eq, assert_relative_eq};
 use proptest::prelude::*;
 use trisect::{
     Batch, Bounds, Candidates, Direct, DirectOptions, Error, Evaluate, EvaluateOptions, Evaluator,
-    ExitChoice, ExitRule, Groups, Method, Multipliers, OptimizeOptions, Outcome, Path, Progress,
-    Selection, Sharing, SizeMeasure, StopReason, exact_profit, minimize, minimize_groups, optimize,
+    EvolutionOptions, ExitChoice, ExitRule, Groups, Method, Multipliers, OptimizeOptions, Outcome,
+    Path, Progress, Selection, Sharing, SizeMeasure, StopReason, exact_profit, minimize,
+    minimize_groups, optimize,
 };
 
 use crate::support::{KINDS, Kind, Rng, ragged};
@@ -34,6 +35,17 @@ fn with_sharing(sharing: Sharing) -> OptimizeOptions {
         method: Method::Direct(DirectOptions::fast()),
         ..OptimizeOptions::default()
     }
+}
+
+/// The same with each method that keeps step, or does not.
+fn searches(sharing: Sharing) -> [OptimizeOptions; 2] {
+    let direct = with_sharing(sharing);
+    let method = Method::Evolution(EvolutionOptions::fast());
+    let evolution = OptimizeOptions {
+        method,
+        ..direct.clone()
+    };
+    [direct, evolution]
 }
 
 /// An outcome without its wall time, which nobody can reproduce, and without the way it took.
@@ -275,12 +287,19 @@ fn the_budgets_are_hard_caps() {
     let batch = ragged(&mut Rng::new(11), Kind::Ties, 10, 100);
     for budget in [1, 4, 5, 6, 100, 500] {
         let mut options = with_sharing(Sharing::PerSimulation);
-        options.method = Method::Direct(DirectOptions {
+        let direct = Method::Direct(DirectOptions {
             max_evaluations: budget,
             ..DirectOptions::production()
         });
-        for group in run(&batch, &options, 2).groups {
-            assert!(group.evaluations as usize <= budget, "{budget}: {group:?}");
+        let evolution = Method::Evolution(EvolutionOptions {
+            max_evaluations: Some(budget),
+            ..EvolutionOptions::production()
+        });
+        for method in [direct, evolution] {
+            options.method = method;
+            for group in run(&batch, &options, 2).groups {
+                assert!(group.evaluations as usize <= budget, "{budget}: {group:?}");
+            }
         }
     }
 }
@@ -298,6 +317,7 @@ fn every_method_and_sharing_survives_wild_bars() {
             selection: Selection::Aggressive,
             ..DirectOptions::fast()
         }),
+        Method::Evolution(EvolutionOptions::production()),
         Method::Grid { high: 3, low: 4 },
     ];
     let batch = ragged(&mut Rng::new(12), Kind::Wild, 11, 70);
@@ -477,8 +497,8 @@ proptest! {
     fn every_sharing_equals_its_groups_run_alone(seed in any::<u64>(), kind in 0..3_usize) {
         let n = 13;
         let batch = ragged(&mut Rng::new(seed), KINDS[kind], n, 60);
-        for sharing in [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(4), labels(n)] {
-            let mut options = with_sharing(sharing);
+        let sharings = [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(4), labels(n)];
+        for mut options in sharings.into_iter().flat_map(searches) {
             options.exit_rule = ExitChoice::Both;
             let together = run(&batch, &options, 2);
             for (g, group) in together.groups.iter().enumerate() {
@@ -501,8 +521,8 @@ proptest! {
     fn a_search_that_is_watched_finds_the_same(seed in any::<u64>(), kind in 0..3_usize) {
         let n = 17;
         let batch = ragged(&mut Rng::new(seed), KINDS[kind], n, 60);
-        for sharing in [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(4), labels(n)] {
-            let mut options = with_sharing(sharing);
+        let sharings = [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(4), labels(n)];
+        for mut options in sharings.into_iter().flat_map(searches) {
             options.exit_rule = ExitChoice::Both;
             for threads in [1, 2] {
                 let watch = |_: &Progress<'_>| ControlFlow::Continue(());
@@ -516,8 +536,8 @@ proptest! {
     #[test]
     fn threads_do_not_change_an_outcome(seed in any::<u64>(), kind in 0..3_usize) {
         let batch = ragged(&mut Rng::new(seed), KINDS[kind], 40, 50);
-        for sharing in [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(7)] {
-            let options = with_sharing(sharing);
+        let sharings = [Sharing::All, Sharing::PerSimulation, Sharing::Chunks(7)];
+        for options in sharings.into_iter().flat_map(searches) {
             let one = timeless(run(&batch, &options, 1));
             for threads in [2, 7] {
                 prop_assert_eq!(&one, &timeless(run(&batch, &options, threads)));

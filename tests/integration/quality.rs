@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use trisect::{
-    Batch, DirectOptions, EvaluateOptions, Evaluator, ExactOptions, ExitChoice, ExitRule, Method,
-    Multipliers, OnCap, OptimizeOptions, Outcome, Progress, Sharing, StopReason, exact_profit,
-    optimize,
+    Batch, DirectOptions, EvaluateOptions, Evaluator, EvolutionOptions, ExactOptions, ExitChoice,
+    ExitRule, Method, Multipliers, OnCap, OptimizeOptions, Outcome, Progress, Sharing, StopReason,
+    exact_profit, optimize,
 };
 
 use crate::support::{KINDS, Kind, Rng, ragged};
@@ -57,6 +57,7 @@ proptest! {
             let methods = [
                 Method::Direct(DirectOptions::production()),
                 Method::Direct(DirectOptions::fast()),
+                Method::Evolution(EvolutionOptions { seed, ..EvolutionOptions::production() }),
                 Method::Grid { high: 13, low: 13 },
             ];
             for method in methods {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use trisect::{Device, DirectOptions, Error, Method, Settings};
+use trisect::{Device, DirectOptions, Error, EvolutionOptions, Method, Settings};
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     let map: HashMap<_, _> = variables.iter().copied().collect();
@@ -16,7 +16,7 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.device(), Device::Auto);
     assert_eq!(settings.simulations(1000), 1000);
-    let options = settings.optimize_options().unwrap();
+    let options = settings.optimize_options();
     assert_eq!(options.method, Method::Direct(DirectOptions::production()));
 }
 
@@ -72,6 +72,22 @@ fn text_that_is_not_unicode_is_an_error() {
 }
 
 #[test]
+fn the_optimizer_and_its_budget_are_switches() {
+    for (direct, fast, method) in [
+        ("1", "0", Method::Direct(DirectOptions::production())),
+        ("1", "1", Method::Direct(DirectOptions::fast())),
+        ("0", "0", Method::Evolution(EvolutionOptions::production())),
+        ("0", "1", Method::Evolution(EvolutionOptions::fast())),
+    ] {
+        let settings = read(&[
+            ("MARKETSIM_USE_DIRECT_OPTIMIZER", direct),
+            ("MARKETSIM_FAST_OPTIMIZE", fast),
+        ]);
+        assert_eq!(settings.unwrap().optimize_options().method, method);
+    }
+}
+
+#[test]
 fn values_reach_the_options() {
     let settings = read(&[
         ("MARKETSIM_FAST_OPTIMIZE", "yes"),
@@ -81,7 +97,7 @@ fn values_reach_the_options() {
         ("TRISECT_DEVICE", "cuda:2"),
     ])
     .unwrap();
-    let options = settings.optimize_options().unwrap();
+    let options = settings.optimize_options();
     assert_eq!(options.method, Method::Direct(DirectOptions::fast()));
     assert_eq!(settings.evaluate_options().threads, Some(3));
     assert_eq!(settings.device(), Device::Cuda(2));
