@@ -3,10 +3,12 @@
 //! A search needs all simulations of its group on one device, in memory. Where that is not so, or
 //! where [`plan`] finds it not worthwhile, the driver searches round by round.
 
+mod plan;
+
 use bytemuck::{Pod, Zeroable};
 
+use self::plan::{Launch, MOST_RECTANGLES, Needs};
 use super::device::{Argument, Buffer, Gpu};
-use super::plan::{self, Launch, MOST_RECTANGLES, Needs};
 use super::{Cuda, Legs, Shard, Transfer};
 use crate::direct::{Division, Outline, Selection, SizeMeasure, StopReason};
 use crate::error::Error;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::device::Limits;
+use super::super::device::Limits;
 
 /// Shared memory of a block, its classes, rectangles, divisions and legs aside.
 const STATE_BYTES: usize = 144;
