@@ -160,16 +160,19 @@ pub(super) fn exact_search<E: Evaluate + ?Sized>(
         let range = found.len()..(found.len() + round).min(searches);
         let offered = offered(scores, bounds, options, &range)?;
         let task = ExactTask::new(scores, bounds, options);
-        let solved: Vec<Found> = threads.run(|| {
+        let solved: Vec<Result<Found, Error>> = threads.run(|| {
             let searches = range.into_par_iter().zip(offered);
             searches
                 .map_init(ExactSolver::new, |solver, (search, offered)| {
                     let exact = offered.map_or_else(|| task.solve(solver, search), Ok);
                     exact.map(found_of)
                 })
-                .collect::<Result<_, Error>>()
-        })?;
-        found.extend(solved);
+                .collect()
+        });
+        // Of several errors the first search's, whichever thread met one first.
+        for solved in solved {
+            found.push(solved?);
+        }
         rounds += 1;
         let best = |search: usize| {
             let found = found.get(search)?;
