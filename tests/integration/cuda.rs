@@ -488,6 +488,19 @@ impl Standin {
         found.then_some(Self(library))
     }
 
+    /// Asserts that everything taken from the driver was given back.
+    pub fn assert_nothing_left(&self) {
+        for what in [
+            "live_allocations",
+            "live_pinned",
+            "live_contexts",
+            "live_streams",
+            "live_events",
+        ] {
+            assert_eq!(self.get(what), 0, "{what}");
+        }
+    }
+
     /// The stand-in, or the reason to end the test.
     pub fn needed() -> Option<Self> {
         let found = Self::find();
@@ -598,15 +611,7 @@ fn rounds_allocate_nothing_and_everything_is_given_back() {
         assert!(standin.get("launches") >= 6);
         drop(gpu);
     }
-    for what in [
-        "live_allocations",
-        "live_pinned",
-        "live_contexts",
-        "live_streams",
-        "live_events",
-    ] {
-        assert_eq!(standin.get(what), 0, "{what}");
-    }
+    standin.assert_nothing_left();
     assert_eq!(standin.get("violations"), 0);
 }
 
@@ -716,15 +721,7 @@ fn every_failure_of_the_driver_is_an_error() {
     }
     standin.reset();
     assert_eq!(open(), Ok(()));
-    for what in [
-        "live_allocations",
-        "live_pinned",
-        "live_contexts",
-        "live_streams",
-        "live_events",
-    ] {
-        assert_eq!(standin.get(what), 0, "{what}");
-    }
+    standin.assert_nothing_left();
 }
 
 #[test]
