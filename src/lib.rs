@@ -80,6 +80,7 @@ mod exact;
 mod groups;
 mod optimize;
 mod profit;
+mod series;
 mod settings;
 
 pub use batch::{
@@ -109,6 +110,7 @@ pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,
     profit_f64,
 };
+pub use series::Series;
 pub use settings::Settings;
 
 /// The code in the README runs as a test.
