@@ -2,11 +2,12 @@
 //!
 //! This is the only file that knows `ndarray` and `half`.
 
+#[cfg(feature = "ndarray")]
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use half::{bf16, f16};
+#[cfg(feature = "ndarray")]
 use ndarray::ArrayView2;
 
 use crate::error::Error;
@@ -50,7 +51,7 @@ impl fmt::Display for Field {
 
 /// A number type that a batch can be made from. It is stored as f32.
 ///
-/// f16 and bf16 are widened without loss. f64 is rounded once, to nearest: a relative error of at
+/// f16 and bf16, with the feature `half`, are widened without loss. f64 is rounded once, to nearest: a relative error of at
 /// most 6e-8, and at most 2 units in the last place between a level and the bar it is compared
 /// with. Gates are decided on the stored f32 values.
 pub trait Element: Copy + sealed::Sealed {
@@ -74,7 +75,9 @@ macro_rules! element {
     )*};
 }
 
-element!(f32, f64, f16, bf16);
+element!(f32, f64);
+#[cfg(feature = "half")]
+element!(half::f16, half::bf16);
 
 /// The columns of one or more simulations, in any container: slices or arrays of one shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -332,6 +335,7 @@ impl Batch {
     /// assert_eq!((batch.len(), batch.bars()), (2, 4));
     /// # Ok::<(), trisect::Error>(())
     /// ```
+    #[cfg(feature = "ndarray")]
     pub fn from_arrays<T: Element>(columns: Fields<ArrayView2<'_, T>>) -> Result<Self, Error> {
         let mut builder = Self::builder();
         builder.push_arrays(columns)?;
@@ -487,6 +491,7 @@ impl BatchBuilder {
     ///
     /// # Errors
     /// As [`push`](Self::push); and arrays of different shapes.
+    #[cfg(feature = "ndarray")]
     pub fn push_arrays<T: Element>(
         &mut self,
         arrays: Fields<ArrayView2<'_, T>>,
@@ -679,6 +684,7 @@ fn check_value(simulation: usize, bar: usize, field: Field, value: f64) -> Resul
     Ok(())
 }
 
+#[cfg(feature = "ndarray")]
 fn borrow<'a, T: Clone>(columns: &'a Fields<Cow<'_, [T]>>) -> Fields<&'a [T]> {
     Fields {
         close: &columns.close,

@@ -65,11 +65,17 @@
 //!
 //! # Features
 //!
+//! None is on by default, and without them this crate brings 25 others at most.
+//!
 //! * `cuda`: evaluation on NVIDIA GPUs ([`Evaluator::cuda`]). It builds without the CUDA toolkit,
-//!   and a binary with it starts without a driver.
+//!   and a binary with it starts without a driver. It includes `half`.
+//! * `half`: f16 and bf16 of the crate half are an [`Element`].
+//! * `ndarray`: batches from `(S, T)` arrays of the crate ndarray (`Batch::from_arrays`).
 //! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
 
 #![warn(missing_docs)]
+// docs.rs says which feature an item needs; it builds with a nightly compiler.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
 mod direct;

@@ -4,8 +4,8 @@
 //!
 //! Every simulation owns one run of `[f32; 16]` blocks: its long legs, then its short legs. Each
 //! side holds six columns of equal length, the fields of [`Leg`] in declaration order, padded to a
-//! multiple of 16 with legs of weight 0. A side of `n` legs thus takes `6 * ceil(n / 16)` blocks,
-//! 64 bytes each and aligned so, and the last simulation ends where the vector ends.
+//! multiple of 16 with legs of weight 0. A side of `n` legs thus takes `6 * ceil(n / 16)` blocks of
+//! 64 bytes each, on x86-64 aligned so, and the last simulation ends where the vector ends.
 //!
 //! # Order of summation
 //!
@@ -20,7 +20,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 use pulp::{Simd as Vector, WithSimd};
 use rayon::prelude::*;
 
@@ -46,9 +46,13 @@ const TASK_CANDIDATES: usize = 128;
 /// Legs times candidates of one task, about 20 microseconds of work.
 const TASK_COST: usize = 100_000;
 
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Block([f32; BLOCK]);
+/// `BLOCK` values, aligned as the widest vector wants it. It is only stored; the kernel reads f32.
+#[cfg(target_arch = "x86_64")]
+type Block = std::arch::x86_64::__m512;
+#[cfg(not(target_arch = "x86_64"))]
+type Block = [f32; BLOCK];
+
+const _: () = assert!(size_of::<Block>() == size_of::<[f32; BLOCK]>());
 
 /// An instruction set of the CPU evaluator. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
