@@ -76,6 +76,22 @@
 #![warn(missing_docs)]
 // docs.rs says which feature an item needs; it builds with a nightly compiler.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Whoever links this crate decides what is printed, and never sees it end their process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::dbg_macro,
+        clippy::exit,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 mod batch;
 mod direct;

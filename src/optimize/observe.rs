@@ -16,7 +16,7 @@ pub struct Progress<'a> {
     pub groups: usize,
     /// Groups with a search that still runs.
     pub running: usize,
-    best: &'a dyn Fn(usize) -> Option<BestSoFar>,
+    best: &'a (dyn Fn(usize) -> Option<BestSoFar> + Sync),
 }
 
 impl Progress<'_> {
@@ -111,7 +111,7 @@ impl Report<'_> {
         evaluations: u64,
         running: usize,
         clock: Clock,
-        best: &dyn Fn(usize) -> Option<(Vec<f64>, f64)>,
+        best: &(dyn Fn(usize) -> Option<(Vec<f64>, f64)> + Sync),
     ) -> Option<StopReason> {
         let (groups, rules) = (self.groups, self.rules);
         let best_of_group = |group: usize| -> Option<BestSoFar> {

@@ -1,5 +1,7 @@
 //! Everything that is tested through the public interface, as one binary.
 
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod batch;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -26,5 +28,6 @@ mod kernels;
 mod optimize;
 mod profit;
 mod quality;
+mod service;
 mod settings;
 mod support;
