@@ -1,6 +1,5 @@
 //! What a service relies on: types that threads share, and errors that travel.
 
-use std::fs;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -10,9 +9,9 @@ use trisect::{
     Searched, Settings, Simulation, optimize,
 };
 
-use crate::support::{Kind, Rng, package, ragged};
+use crate::support::{Kind, Rng, ragged};
 
-/// Compiles for types that threads may move and share.
+/// Compiles for types that threads may move and share. `.ci/run api` asks the same of every type.
 const fn shared<T: Send + Sync>() {}
 
 const _: () = {
@@ -43,40 +42,6 @@ const _: () = {
 
 /// What `?` in a function of a service wants of an error.
 const _: fn(Error) -> Box<dyn std::error::Error + Send + Sync + 'static> = |error| error.into();
-
-/// The list of all that is public, whatever the features, which holds what the compiler found of
-/// each type.
-#[test]
-fn every_public_type_is_send_and_sync() {
-    let list = package().join("tests/public-api.txt");
-    let list = fs::read_to_string(list).unwrap();
-    let mut types = 0;
-    for line in list.lines() {
-        let words = line.trim_start_matches("#[non_exhaustive] ");
-        let name = words
-            .strip_prefix("pub struct ")
-            .or_else(|| words.strip_prefix("pub enum "));
-        // A tuple's fields and a generic type's parameters follow its name.
-        let Some(name) = name.and_then(|name| name.split(['(', '<']).next()) else {
-            continue;
-        };
-        for marker in ["Send", "Sync"] {
-            let implemented = format!("core::marker::{marker} for {name}");
-            // A refusal reads the same behind a `!`.
-            let found = list.lines().any(|line| {
-                line.starts_with("impl")
-                    && line
-                        .split_once(&implemented)
-                        .is_some_and(|(before, after)| {
-                            before.ends_with(' ') && !after.starts_with(char::is_alphanumeric)
-                        })
-            });
-            assert!(found, "{name} is not {marker}");
-        }
-        types += 1;
-    }
-    assert!(types > 50, "{types} types found");
-}
 
 #[test]
 fn threads_share_a_batch_and_hand_over_outcomes() {
