@@ -83,6 +83,7 @@ mod optimize;
 mod profit;
 mod series;
 mod settings;
+mod surface;
 mod walk_forward;
 
 pub use batch::{
@@ -115,6 +116,7 @@ pub use profit::{
 };
 pub use series::Series;
 pub use settings::Settings;
+pub use surface::{Surface, surface};
 pub use walk_forward::{
     BarReturn, Fold, FoldOptions, Stability, StageTimes, Summary, WalkForward, WalkForwardOptions,
     WalkForwardOutcome, WalkForwardPart, WalkForwardProgress, WalkForwardRow, WindowProfit,

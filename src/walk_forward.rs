@@ -321,6 +321,23 @@ impl<'a> WalkForward<'a> {
         &self.groups
     }
 
+    /// The train windows of a group in a fold, one simulation per symbol that takes part, in the
+    /// order of the symbols: what its pair is tuned on, to look at closer.
+    ///
+    /// # Errors
+    /// No such fold or group; [`Error::EmptyBatch`] when no symbol of the group takes part.
+    pub fn train_batch(&self, fold: usize, group: usize) -> Result<Batch, Error> {
+        for (name, index, count) in [
+            ("fold", fold, self.folds.len()),
+            ("group", group, self.groups.len()),
+        ] {
+            if index >= count {
+                return Err(Error::option(name, index, "an index of this run"));
+            }
+        }
+        self.batch(&self.members(fold, group).collect::<Vec<_>>())
+    }
+
     /// Tunes and scores part `part`, which depends on no other.
     ///
     /// # Errors
@@ -363,7 +380,17 @@ impl<'a> WalkForward<'a> {
                 (Multipliers::BASELINE, baseline_rule),
             ];
             let series = &self.series[*symbol];
-            let train: Vec<_> = window.train.iter().map(|part| view(series, part)).collect();
+            let in_sample = if tuned.simulations == 1 {
+                // What the search reports is the same value.
+                WindowProfit {
+                    bars: window.train_bars(),
+                    profit: tuned.profit,
+                    baseline: tuned.baseline,
+                }
+            } else {
+                let train = window.train.iter().map(|part| view(series, part));
+                window_profit(&train.collect::<Vec<_>>(), fee, pairs)
+            };
             WalkForwardRow {
                 fold: task.fold as usize,
                 symbol: *symbol,
@@ -371,7 +398,7 @@ impl<'a> WalkForward<'a> {
                 multipliers: tuned.multipliers,
                 exit_rule: tuned.exit_rule,
                 baseline_rule,
-                in_sample: window_profit(&train, fee, pairs),
+                in_sample,
                 out_of_sample: window_profit(&[view(series, &window.test)], fee, pairs),
                 candidates: match self.options.optimize.method {
                     Method::Exact(_) => pairs_of_gates,
@@ -503,10 +530,12 @@ impl<'a> WalkForward<'a> {
             }
             ExitChoice::Both => (ExitRule::Intraday, 2),
         };
+        let count =
+            |weights: &[f32]| weights.iter().filter(|&&weight| weight != 0.0).count() as u64;
         let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
-        let legs = |simulation: Simulation<'_>| {
-            let positions = simulation.positions();
-            positions.filter(|(_, position)| *position != 0.0).count() as u64
+        let legs = |simulation: Simulation<'_>| match simulation.weights {
+            Weights::EntryExit(positions) => count(positions),
+            Weights::AlwaysOn { buy, sell } => count(buy) + sell.map_or(0, count),
         };
         let legs: u64 = simulations.map(legs).sum();
         let pairs = (legs + 1).saturating_mul(legs + 1);
