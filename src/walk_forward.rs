@@ -207,7 +207,8 @@ struct Task {
     simulations: u32,
 }
 
-/// A checked walk-forward run, cut into parts.
+/// A checked walk-forward run, cut into parts: [`run_part`](Self::run_part) for each of
+/// [`parts`](Self::parts), in any order, on any machine, then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct WalkForward<'a> {
     series: &'a [Series],
@@ -240,8 +241,8 @@ impl<'a> WalkForward<'a> {
     /// # Errors
     /// No series; one without a bar, of the same symbol as another, or that
     /// [`Series::check`] or a [`Batch`] refuses (its simulation is then the index of the series);
-    /// options out of range; folds that do not fit the calendar; no symbol with enough bars in
-    /// any fold.
+    /// options out of range; folds that do not fit the calendar, or a calendar of more than
+    /// [`MAX_BARS`] bars; no symbol with enough bars in any fold.
     ///
     /// What depends on device and method is refused by the first part: a fee, bounds or a search
     /// option out of range.
@@ -261,6 +262,12 @@ impl<'a> WalkForward<'a> {
         };
         threads.run(|| check_series(series))?;
         let calendar = calendar(series);
+        if calendar.len() > MAX_BARS {
+            return Err(Error::BatchTooLarge {
+                bars: calendar.len(),
+                limit: MAX_BARS,
+            });
+        }
         let folds = options.folds.folds(calendar.len())?;
         let least = options.least_train;
         if least == 0 || least > options.folds.train {
@@ -567,6 +574,33 @@ impl<'a> WalkForward<'a> {
 ///
 /// # Errors
 /// As [`WalkForward::new`] and [`WalkForward::run_part`].
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use trisect::{FoldOptions, Series, WalkForwardOptions, Weights, walk_forward};
+///
+/// let wave = |shift: f32| (0..120).map(|t| shift + 0.01 * (t as f32).sin()).collect::<Vec<f32>>();
+/// let series = Series {
+///     symbol: "WAVE".to_owned(),
+///     times: (0..120).map(|day| day * 86_400).collect(),
+///     close: wave(0.0),
+///     high: wave(0.02),
+///     low: wave(-0.02),
+///     high_pred: vec![0.015; 120],
+///     low_pred: vec![-0.015; 120],
+///     weights: Weights::EntryExit(vec![1.0; 120]),
+/// };
+/// let folds = FoldOptions { train: 60, test: 20, step: 20, purge: 0, embargo: 0, anchored: false };
+/// let options = WalkForwardOptions::new(folds);
+/// let outcome = walk_forward(&[series], &options, |progress| {
+///     println!("{} of {} parts", progress.parts.0, progress.parts.1);
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((outcome.folds.len(), outcome.portfolio.len()), (3, 60));
+/// assert!(outcome.run.in_sample.gain() > 0.0);
+/// assert!(outcome.run.degradation().is_some());
+/// # Ok::<(), trisect::Error>(())
+/// ```
 pub fn walk_forward(
     series: &[Series],
     options: &WalkForwardOptions,

@@ -151,7 +151,7 @@ proptest! {
             prop_assert!(!parts.is_empty());
             prop_assert!(parts.iter().all(|part| !part.is_empty()));
             prop_assert!(parts.windows(2).all(|pair| pair[0].end < pair[1].start));
-            for bar in 0..bars {
+            for (bar, is_used) in is_used.iter_mut().enumerate() {
                 let end = start - options.purge;
                 let is_in_window =
                     bar < end && (options.anchored || bar >= end - options.train);
@@ -162,7 +162,7 @@ proptest! {
                 let tests = fold.test.contains(&bar);
                 prop_assert_eq!(trains, is_in_window && !is_embargoed, "fold {}, bar {}", k, bar);
                 prop_assert!(!(trains && tests));
-                is_used[bar] |= trains || tests;
+                *is_used |= trains || tests;
             }
         }
         // No further fold fits.
@@ -283,9 +283,14 @@ fn no_test_bar_influences_what_was_trained() {
 
 #[test]
 fn every_value_is_that_of_its_windows_alone() {
-    for (seed, kind) in (10..).zip(KINDS) {
+    let sizes_and_kinds = KINDS.into_iter().flat_map(|kind| [(1, kind), (2, kind)]);
+    for (seed, (size, kind)) in (10..).zip(sizes_and_kinds) {
         let series = draw(seed, kind, 4, 140);
-        let mut options = options(Sharing::Chunks(2), exact());
+        let sharing = match size {
+            1 => Sharing::PerSimulation,
+            _ => Sharing::Chunks(size),
+        };
+        let mut options = options(sharing, exact());
         options.folds.embargo = 3;
         options.folds.step = 12;
         options.optimize.exit_rule = ExitChoice::Both;
@@ -295,13 +300,12 @@ fn every_value_is_that_of_its_windows_alone() {
         let fee = options.evaluate.fee;
         for (index, row) in outcome.rows.iter().enumerate() {
             let fold = &outcome.folds[row.fold];
-            let groups = [[0, 1], [2, 3]];
-            assert_eq!(row.group, row.symbol / 2);
+            assert_eq!(row.group, row.symbol / size);
 
             // The pair is the one that a batch of the group's train windows alone gives.
             let mut builder = Batch::builder();
-            for symbol in groups[row.group] {
-                let batch = alone(&series[symbol], &fold.train_parts());
+            for series in &series[row.group * size..][..size] {
+                let batch = alone(series, &fold.train_parts());
                 builder.push(batch.simulation(0).unwrap()).unwrap();
             }
             let batch = builder.build().unwrap();
@@ -316,8 +320,9 @@ fn every_value_is_that_of_its_windows_alone() {
             let tuned = optimize(&mut evaluator, &tuned, ()).unwrap();
             assert_eq!(row.multipliers, tuned.groups[0].multipliers);
             assert_eq!(row.exit_rule, tuned.groups[0].exit_rule);
+            let members = &[0, 1][..size];
             let of_baseline =
-                |rule| exact_profit(&batch, &[0, 1], fee, rule, Multipliers::BASELINE).unwrap();
+                |rule| exact_profit(&batch, members, fee, rule, Multipliers::BASELINE).unwrap();
             assert_eq!(of_baseline(row.baseline_rule), tuned.groups[0].baseline);
             let legs = batch.simulations().flat_map(|simulation| {
                 let positions: Vec<_> = simulation.positions().collect();
