@@ -9,6 +9,7 @@ use crate::profit::Multipliers;
 
 /// Which simulations share one pair of multipliers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Sharing {
     /// One pair for the whole batch.
     #[default]
@@ -63,6 +64,19 @@ impl Groups {
             offsets: starts.chain([simulations]).collect(),
             names: None,
         })
+    }
+
+    /// Groups of consecutive simulations, of the given sizes.
+    pub(crate) fn consecutive(sizes: &[usize]) -> Result<Self, Error> {
+        let mut offsets = vec![0];
+        let mut end = 0_usize;
+        for size in sizes {
+            end = end.saturating_add(*size);
+            offsets.push(end);
+        }
+        // Its checks.
+        let all = Self::new(&Sharing::All, end)?;
+        Ok(Self { offsets, ..all })
     }
 
     fn named(labels: &[String], simulations: usize) -> Result<Self, Error> {

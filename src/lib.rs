@@ -71,7 +71,8 @@
 //!   and a binary with it starts without a driver. It includes `half`.
 //! * `half`: f16 and bf16 of the crate half are an [`Element`].
 //! * `ndarray`: batches from `(S, T)` arrays of the crate ndarray (`Batch::from_arrays`).
-//! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
+//! * `serde`: [`Direct`], [`WalkForwardPart`] and their options can be serialised; a search or a
+//!   walk-forward run resumes bit for bit.
 
 #![warn(missing_docs)]
 // docs.rs says which feature an item needs; it builds with a nightly compiler.
@@ -100,10 +101,13 @@ mod evaluate;
 mod evolution;
 mod exact;
 mod groups;
+mod metrics;
 mod optimize;
 mod profit;
 mod series;
 mod settings;
+mod surface;
+mod walk_forward;
 
 pub use batch::{
     Batch, BatchBuilder, CloseOutside, Element, Field, Fields, MAX_BARS, Simulation, Weights,
@@ -124,6 +128,7 @@ pub use exact::{
     exact_profit, flat_region, robust_optimum,
 };
 pub use groups::{Candidates, Groups, Sharing};
+pub use metrics::{Metrics, Returns, expected_greatest_sharpe, turnover};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome, Path,
     Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
@@ -134,6 +139,12 @@ pub use profit::{
 };
 pub use series::Series;
 pub use settings::Settings;
+pub use surface::{Surface, surface};
+pub use walk_forward::{
+    BarReturn, Fold, FoldOptions, Stability, StageTimes, Summary, WalkForward, WalkForwardOptions,
+    WalkForwardOutcome, WalkForwardPart, WalkForwardProgress, WalkForwardRow, WindowProfit,
+    walk_forward,
+};
 
 /// The code in the README runs as a test.
 #[cfg(doctest)]

@@ -41,6 +41,7 @@ pub use observe::{BestSoFar, Observer, Progress};
 
 /// How candidates are chosen.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Method {
     /// DIRECT, one search per group.
@@ -66,6 +67,7 @@ pub enum Method {
 
 /// Which exit rule a group ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ExitChoice {
     /// This one.
     Fixed(ExitRule),
@@ -85,6 +87,7 @@ impl ExitChoice {
 
 /// How to tune a batch.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OptimizeOptions {
     /// Who shares multipliers with whom. One pair for all by default.
     pub sharing: Sharing,
@@ -239,13 +242,23 @@ impl Outcome {
 pub fn optimize<E: Evaluate + ?Sized>(
     evaluator: &mut E,
     options: &OptimizeOptions,
+    observer: impl Observer,
+) -> Result<Outcome, Error> {
+    let groups = Groups::new(&options.sharing, evaluator.batch().len())?;
+    optimize_groups(evaluator, groups, options, observer)
+}
+
+/// As [`optimize`], with these groups of the evaluator's batch in place of `options.sharing`.
+pub(crate) fn optimize_groups<E: Evaluate + ?Sized>(
+    evaluator: &mut E,
+    groups: Groups,
+    options: &OptimizeOptions,
     mut observer: impl Observer,
 ) -> Result<Outcome, Error> {
     let clock = Clock {
         start: Instant::now(),
         limit: options.time_limit,
     };
-    let groups = Groups::new(&options.sharing, evaluator.batch().len())?;
     let bounds = multiplier_bounds(options)?;
     if options.polish > MAX_POLISH {
         return Err(Error::option("polish", options.polish, "at most 64"));

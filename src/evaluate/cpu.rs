@@ -56,6 +56,7 @@ const _: () = assert!(size_of::<Block>() == size_of::<[f32; BLOCK]>());
 
 /// An instruction set of the CPU evaluator. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Simd {
     /// Plain Rust, one leg at a time. Slow where the machine lacks a fused multiply-add.
