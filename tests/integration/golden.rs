@@ -28,6 +28,8 @@ const CHECKS: &[(&str, Check)] = &[
         golden_profit::check_entry_exit_direct,
     ),
     ("evolution.json", golden_evolution::check_evolution),
+    #[cfg(all(feature = "csv", feature = "parquet"))]
+    ("data/expected.json", crate::data_files::check_files),
 ];
 
 /// Reads a golden file as JSON.
