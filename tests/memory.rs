@@ -132,13 +132,18 @@ mod csv {
         let options = ReadOptions::default();
         let (bars, beyond) = peak(|| {
             let symbols = csv_symbols(rows(mib << 20), "long.csv", &options).unwrap();
-            symbols.map(|prices| prices.unwrap().len() as u64).sum::<u64>()
+            symbols
+                .map(|prices| prices.unwrap().len() as u64)
+                .sum::<u64>()
         });
         println!("{mib} MiB of CSV, {bars} bars one symbol at a time: {beyond} bytes at most");
         assert!(bars > (mib << 20) / 64, "{bars} bars");
         // Columns grow by doubling: at most twice the 56 bytes of a bar, one column half as large
         // again while it moves, and the 48 bytes of the symbol that was handed out.
-        assert!(beyond as u64 <= BARS * (2 * 56 + 8 + 48) + 1_000_000, "{beyond} bytes");
+        assert!(
+            beyond as u64 <= BARS * (2 * 56 + 8 + 48) + 1_000_000,
+            "{beyond} bytes"
+        );
 
         let mib = mib.min(64);
         let (read, beyond) = peak(|| read_csv(rows(mib << 20), "long.csv", &options).unwrap());

@@ -283,7 +283,8 @@ fn fields_of_a_record_batch_are_its_own_memory() {
         "record batch, column buy: has the type Float32; cast it to the type of the other columns, \
          and fill nulls"
     );
-    let error = arrow_fields::<Float64Type>(&at(column(&[1.0, 2.0])), &Columns::default());
+    let prices = at(column(&[1.0, 2.0]));
+    let error = arrow_fields::<Float64Type>(&prices, &Columns::default());
     assert!(matches!(error, Err(DataError::MissingColumn { .. })));
     let nulls = record_batch(vec![(
         "position",
