@@ -32,7 +32,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!file.prices.is_empty());
         for prices in &file.prices {
             check(prices);
-            let (again, _) = prices.clone().check(&options.policy).expect("checked already");
+            let (again, _) = prices
+                .clone()
+                .check(&options.policy)
+                .expect("checked already");
             assert_eq!(again.times, prices.times);
         }
         let symbols = csv_symbols(bytes, "fuzz.csv", &options).expect("the same header");
@@ -52,7 +55,13 @@ fn check(prices: &Prices) {
         assert_eq!(column.len(), count);
         assert!(column.iter().all(|price| price.is_finite() && *price > 0.0));
     }
-    assert!(prices.low.iter().zip(&prices.high).all(|(low, high)| low <= high));
+    assert!(
+        prices
+            .low
+            .iter()
+            .zip(&prices.high)
+            .all(|(low, high)| low <= high)
+    );
     let atr = AtrBands {
         lookback: 2,
         ..AtrBands::default()
