@@ -93,8 +93,8 @@ pub use error::{CudaError, Error};
 #[cfg(feature = "cuda")]
 pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, OptimaTask, SearchTask,
-    Searched, Searches, Simd, Storage, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, EvaluateShard, Evaluator, OptimaTask,
+    SearchTask, Searched, Searches, Simd, Storage, Threads,
 };
 pub use evolution::{Evolution, EvolutionOptions};
 pub use exact::{
