@@ -67,6 +67,7 @@
 //!
 //! * `cuda`: evaluation on NVIDIA GPUs ([`Evaluator::cuda`]). It builds without the CUDA toolkit,
 //!   and a binary with it starts without a driver.
+//! * `mpi`: groups over several processes and machines ([`optimize_ranks`]) through an MPI library.
 //! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
 
 #![warn(missing_docs)]
@@ -80,6 +81,7 @@ mod exact;
 mod groups;
 mod optimize;
 mod profit;
+mod reduce;
 mod series;
 mod settings;
 
@@ -104,12 +106,15 @@ pub use exact::{
 pub use groups::{Candidates, Groups, Sharing};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome, Path,
-    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
+    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize, optimize_ranks,
 };
 pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,
     profit_f64,
 };
+#[cfg(feature = "mpi")]
+pub use reduce::Mpi;
+pub use reduce::{Local, Reduce, agree, shard};
 pub use series::Series;
 pub use settings::Settings;
 

@@ -26,5 +26,6 @@ mod kernels;
 mod optimize;
 mod profit;
 mod quality;
+mod ranks;
 mod settings;
 mod support;
