@@ -13,7 +13,7 @@ use std::fmt::{Debug, Write as _};
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Instant;
 
-use crate::batch::{Batch, Fields, Simulation, Weights};
+use crate::batch::{Batch, BatchBuilder, Fields, Simulation, Weights};
 use crate::direct::StopReason;
 use crate::error::Error;
 use crate::evaluate::fixed_point::{fraction_bits, mean};
@@ -37,7 +37,7 @@ use super::{
 /// 1, and so on; [`shard`](crate::shard) deals them out. Sharing and labels are those of the whole
 /// batch, and all ranks are given equal options. Every rank returns the outcome that
 /// [`optimize`](crate::optimize()) returns for the whole batch, bit for bit, for any number of
-/// ranks; `path`, `wall_time` and the exact method's `work` aside.
+/// ranks; `path`, `wall_time` and the exact method's `work` and `rounds` aside.
 ///
 /// A group with all its simulations on one rank takes no message until the end. For the others the
 /// ranks reduce integer sums once per round, and the exact optimum of such a group (the exact
@@ -48,7 +48,8 @@ use super::{
 /// The observer of each rank sees the rounds of the groups that span ranks, then those of the
 /// rank's own; [`Progress::running`](crate::Progress::running) counts the groups of the moment.
 /// When one rank cancels or is out of time, all ranks end the searches they share after the same
-/// round, but each goes on with its own groups until it is told, too.
+/// round, but each goes on with its own groups until it is told, too. Exact optima of groups that
+/// span ranks are found without telling anybody; the time limit ends them on each rank by itself.
 ///
 /// ```
 /// use trisect::{Batch, Evaluator, Fields, Local, OptimizeOptions, Weights, optimize_ranks};
@@ -382,16 +383,8 @@ impl Layout {
 
         let (search, bar_candidates) = match task.options.method {
             Method::Exact(options) => {
-                let mut report = Report {
-                    observer: &mut observer,
-                    groups: self.spanning.len(),
-                    rules: Some(task.rules),
-                    agree: None,
-                };
                 let ranks = &mut **ranks.borrow_mut();
-                let search =
-                    self.exact_on_one_rank(task, evaluator, ranks, options, &mut report)?;
-                (search, 0)
+                (self.exact_on_one_rank(task, evaluator, ranks, options)?, 0)
             }
             _ => {
                 let mut report = Report {
@@ -417,14 +410,8 @@ impl Layout {
         let bounds = match task.options.method {
             Method::Exact(_) => upper_bounds(&search, sizes.len()),
             _ if task.options.quality => {
-                let mut report = Report {
-                    observer: &mut (),
-                    groups: self.spanning.len(),
-                    rules: Some(task.rules),
-                    agree: None,
-                };
                 let options = ExactOptions::default();
-                let exact = self.exact_on_one_rank(task, evaluator, ranks, options, &mut report)?;
+                let exact = self.exact_on_one_rank(task, evaluator, ranks, options)?;
                 upper_bounds(&exact, sizes.len())
             }
             _ => vec![None; sizes.len()],
@@ -491,7 +478,6 @@ impl Layout {
         evaluator: &E,
         ranks: &mut dyn Reduce,
         options: ExactOptions,
-        report: &mut Report<'_>,
     ) -> Result<Search, Error> {
         let count = self.spanning.len();
         let mut builder = Batch::builder();
@@ -521,7 +507,7 @@ impl Layout {
             }
         }
 
-        let solve = |builder: crate::batch::BatchBuilder| -> Result<Vec<u8>, Error> {
+        let solve = |builder: BatchBuilder| -> Result<Vec<u8>, Error> {
             let batch = builder.build()?;
             let members: Vec<u32> = (0..batch.len() as u32).collect();
             let mut rest = members.as_slice();
@@ -536,12 +522,11 @@ impl Layout {
                 fee: evaluator.fee(),
                 threads: evaluator.threads(),
             };
-            let watched = report.observer.watches() || task.options.time_limit.is_some();
-            // The numbers of its groups are not those that the observer knows.
+            let watched = task.options.time_limit.is_some();
             let mut report = Report {
                 observer: &mut (),
                 groups: groups.len(),
-                rules: report.rules,
+                rules: Some(task.rules),
                 agree: None,
             };
             let mut scores = Scores::new(&mut gathered, &groups, task.rules);
@@ -772,10 +757,7 @@ fn write_simulation(message: &mut Writer, simulation: &Simulation<'_>) {
     }
 }
 
-fn read_simulation(
-    message: &mut Reader<'_>,
-    builder: &mut crate::batch::BatchBuilder,
-) -> Result<(), Error> {
+fn read_simulation(message: &mut Reader<'_>, builder: &mut BatchBuilder) -> Result<(), Error> {
     let kind = message.u64()?;
     let mut column = || -> Result<Vec<f32>, Error> {
         let bars = message.count(size_of::<f32>())?;
