@@ -72,9 +72,9 @@ use super::{
 /// # Errors
 /// As [`optimize`](crate::optimize()); [`Error::RanksDiffer`] when the ranks are given other
 /// options, fees or kinds of weights; [`Error::Unavailable`] when a group spans ranks and an
-/// evaluator is no [`EvaluateShard`](crate::EvaluateShard); what `ranks` reports. When a rank fails, all ranks return an
-/// error, the others [`Error::Rank`]. So that no rank waits for one that failed before it came
-/// here, call [`agree`](crate::agree) after what may fail.
+/// evaluator is no [`EvaluateShard`](crate::EvaluateShard); what `ranks` reports. When a rank
+/// fails, all ranks return an error, the others [`Error::Rank`]. So that no rank waits for one that
+/// failed before it came here, call [`agree`](crate::agree) after what may fail.
 pub fn optimize_ranks<E: Evaluate + ?Sized>(
     evaluator: &mut E,
     ranks: &mut dyn Reduce,
