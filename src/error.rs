@@ -259,6 +259,24 @@ pub enum Error {
     #[error(transparent)]
     Cuda(#[from] CudaError),
 
+    /// Another rank failed; this one would have gone on.
+    #[error("rank {rank} failed: {error}")]
+    Rank {
+        /// The first rank that failed.
+        rank: usize,
+        /// Its error, as text.
+        error: String,
+    },
+
+    /// A rank was given something else than rank 0.
+    #[error("rank {rank} has another {what} than rank 0: give all ranks the same")]
+    RanksDiffer {
+        /// What differs.
+        what: &'static str,
+        /// The first rank that differs.
+        rank: usize,
+    },
+
     /// A failure inside a caller's own objective or evaluator.
     #[error("the objective failed: {0}")]
     Objective(String),

@@ -6,7 +6,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod fixed_point;
+pub(crate) mod fixed_point;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,6 +59,41 @@ pub trait Evaluate {
     /// The evaluator as one that runs whole searches on its own, if it can: then the driver leaves
     /// searches that nobody watches to it.
     fn searches(&mut self) -> Option<&mut dyn Searches> {
+        None
+    }
+
+    /// Mean profits under several exit rules, each with its own candidates: the drivers' way to
+    /// score a round at once.
+    ///
+    /// `means`: the first rule's as [`means`](Self::means) gives them, then the next one's.
+    ///
+    /// # Errors
+    /// As [`means`](Self::means); `means` of another length than all scores together.
+    fn means_by_rule(
+        &mut self,
+        groups: &Groups,
+        candidates: &[(ExitRule, &Candidates)],
+        means: &mut [f64],
+    ) -> Result<(), Error> {
+        let totals = candidates.iter().map(|(_, list)| list.total(groups.len()));
+        let expected = totals.sum();
+        if means.len() != expected {
+            return Err(wrong_length("the buffer of means", expected, means.len()));
+        }
+        let mut rest = means;
+        for &(exit_rule, candidates) in candidates {
+            let (means, tail) = rest.split_at_mut(candidates.total(groups.len()));
+            if !means.is_empty() {
+                self.means(groups, candidates, exit_rule, means)?;
+            }
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// The evaluator as one that scores its part of groups with simulations elsewhere, if it can:
+    /// [`optimize_ranks`](crate::optimize_ranks) needs it for groups that span ranks.
+    fn shard(&mut self) -> Option<&mut dyn EvaluateShard> {
         None
     }
 
@@ -185,6 +220,34 @@ pub trait EvaluateGroup: Sync {
     ) -> Result<(), Error>;
 }
 
+/// Scores simulations of groups that have other simulations elsewhere.
+///
+/// A group's sum is an integer sum of fixed-point profits. Its fixed point depends on all members,
+/// so it is given: with it, the sums of the parts add up to the sum of the whole, bit for bit.
+pub trait EvaluateShard {
+    /// Bound on the magnitude of each simulation's profit under any candidate, `[S]`. The largest
+    /// of a group and the number of its simulations decide on the fixed point.
+    fn bounds(&self) -> &[f64];
+
+    /// Sum over the simulations of each group that are here, under each of its candidates: every
+    /// profit as [`canonical_profit`](crate::canonical_profit) gives it, times
+    /// `2^fraction_bits[group]`, rounded to an integer, ties to even.
+    ///
+    /// `fraction_bits`: `[groups.len()]`; `sums`: in the order of [`Evaluate::means`],
+    /// `[candidates.total(groups.len())]`.
+    ///
+    /// # Errors
+    /// As [`Evaluate::means`]; `sums` is then unspecified.
+    fn sums(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        fraction_bits: &[i32],
+        sums: &mut [i64],
+    ) -> Result<(), Error>;
+}
+
 impl<E: Evaluate + ?Sized> Evaluate for &mut E {
     fn batch(&self) -> &Batch {
         (**self).batch()
@@ -214,6 +277,19 @@ impl<E: Evaluate + ?Sized> Evaluate for &mut E {
 
     fn searches(&mut self) -> Option<&mut dyn Searches> {
         (**self).searches()
+    }
+
+    fn means_by_rule(
+        &mut self,
+        groups: &Groups,
+        candidates: &[(ExitRule, &Candidates)],
+        means: &mut [f64],
+    ) -> Result<(), Error> {
+        (**self).means_by_rule(groups, candidates, means)
+    }
+
+    fn shard(&mut self) -> Option<&mut dyn EvaluateShard> {
+        (**self).shard()
     }
 
     fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
@@ -360,6 +436,31 @@ fn check(batch: &Batch, groups: &Groups, candidates: &Candidates) -> Result<(), 
         }),
         _ => Ok(()),
     }
+}
+
+fn check_sums(
+    groups: &Groups,
+    candidates: &Candidates,
+    fraction_bits: &[i32],
+    sums: &[i64],
+) -> Result<(), Error> {
+    if fraction_bits.len() != groups.len() {
+        return Err(Error::Length {
+            what: "the list of fraction bits",
+            expected: groups.len(),
+            got: fraction_bits.len(),
+            remedy: "give one number per group",
+        });
+    }
+    // What `power_of_two` can form.
+    if let Some(bits) = fraction_bits.iter().find(|bits| bits.unsigned_abs() > 1000) {
+        return Err(Error::option("fraction_bits", bits, "within ±1000"));
+    }
+    let total = candidates.total(groups.len());
+    if sums.len() != total {
+        return Err(wrong_length("the buffer of sums", total, sums.len()));
+    }
+    Ok(())
 }
 
 fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
@@ -548,6 +649,14 @@ impl Evaluate for Evaluator<'_> {
             Self::Cpu(cpu) => cpu.searches(),
             #[cfg(feature = "cuda")]
             Self::Cuda(cuda) => cuda.searches(),
+        }
+    }
+
+    fn shard(&mut self) -> Option<&mut dyn EvaluateShard> {
+        match self {
+            Self::Cpu(cpu) => cpu.shard(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.shard(),
         }
     }
 

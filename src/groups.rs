@@ -116,6 +116,29 @@ impl Groups {
         })
     }
 
+    /// Groups of the given members. Each simulation is in one of them; a list may be empty.
+    pub(crate) fn of_lists<'a>(lists: impl Iterator<Item = &'a [u32]>) -> Self {
+        let mut groups = Self {
+            members: Vec::new(),
+            offsets: vec![0],
+            names: None,
+        };
+        for list in lists {
+            groups.members.extend_from_slice(list);
+            groups.offsets.push(groups.members.len());
+        }
+        groups
+    }
+
+    /// The first `count` groups of the same simulations; those of the other groups are in none.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        Self {
+            members: self.members.clone(),
+            offsets: self.offsets[..=count.min(self.len())].to_vec(),
+            names: None,
+        }
+    }
+
     /// Number of groups, at least 1.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1

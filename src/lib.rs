@@ -72,6 +72,7 @@
 //! * `cuda`: evaluation on NVIDIA GPUs ([`Evaluator::cuda`]). It builds without the CUDA toolkit,
 //!   and a binary with it starts without a driver. It includes `half`.
 //! * `half`: f16 and bf16 of the crate half are an [`Element`].
+//! * `mpi`: groups over several processes and machines ([`optimize_ranks`]) through an MPI library.
 //! * `ndarray`: batches from `(S, T)` arrays of the crate ndarray (`Batch::from_arrays`).
 //! * `serde`: [`Direct`], [`WalkForwardPart`] and their options can be serialised; a search or a
 //!   walk-forward run resumes bit for bit.
@@ -109,6 +110,7 @@ mod metrics;
 mod optimize;
 mod prices;
 mod profit;
+mod reduce;
 mod series;
 mod settings;
 mod surface;
@@ -135,8 +137,8 @@ pub use error::{CudaError, Error};
 #[cfg(feature = "cuda")]
 pub use evaluate::Cuda;
 pub use evaluate::{
-    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, Evaluator, OptimaTask, SearchTask,
-    Searched, Searches, Simd, Storage, Threads,
+    Cpu, Device, Evaluate, EvaluateGroup, EvaluateOptions, EvaluateShard, Evaluator, OptimaTask,
+    SearchTask, Searched, Searches, Simd, Storage, Threads,
 };
 pub use evolution::{Evolution, EvolutionOptions};
 pub use exact::{
@@ -148,13 +150,16 @@ pub use groups::{Candidates, Groups, Sharing};
 pub use metrics::{Metrics, Returns, expected_greatest_sharpe, turnover};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome, Path,
-    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
+    Points, Progress, RuleOutcome, minimize, minimize_groups, optimize, optimize_ranks,
 };
 pub use prices::{ForecastUnit, GivenForecasts, Prices};
 pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,
     profit_f64,
 };
+#[cfg(feature = "mpi")]
+pub use reduce::Mpi;
+pub use reduce::{Local, Reduce, agree, shard};
 pub use series::Series;
 pub use settings::Settings;
 pub use surface::{Surface, surface};

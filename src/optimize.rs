@@ -14,8 +14,10 @@ mod lockstep;
 mod minimize;
 mod observe;
 mod polish;
+mod ranks;
 mod scores;
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use crate::batch::MAX_MOVE;
@@ -26,8 +28,9 @@ use crate::evolution::{Evolution, EvolutionOptions};
 use crate::exact::ExactOptions;
 use crate::groups::{Groups, Sharing};
 use crate::profit::{ExitRule, Multipliers};
+use crate::reduce::Reduce;
 
-use choose::choose;
+use choose::{Chosen, choose};
 use exact::{ExactBox, exact_search, upper_bounds};
 use grid::{Grid, grid_search};
 use lockstep::{ask_tell_search, direct_search};
@@ -38,6 +41,7 @@ use scores::Scores;
 pub use lockstep::Points;
 pub use minimize::{Minimum, minimize, minimize_groups};
 pub use observe::{BestSoFar, Observer, Progress};
+pub use ranks::optimize_ranks;
 
 /// How candidates are chosen.
 #[derive(Debug, Clone, PartialEq)]
@@ -259,88 +263,162 @@ pub(crate) fn optimize_groups<E: Evaluate + ?Sized>(
         start: Instant::now(),
         limit: options.time_limit,
     };
-    let bounds = multiplier_bounds(options)?;
-    if options.polish > MAX_POLISH {
-        return Err(Error::option("polish", options.polish, "at most 64"));
-    }
-    let rules = options.exit_rule.rules();
-    let threads = evaluator.threads();
+    let task = Task::new(options, groups.len(), clock)?;
+    let rules = task.rules;
     let mut report = Report {
         observer: &mut observer,
         groups: groups.len(),
         rules: Some(rules),
+        agree: None,
     };
     let mut scores = Scores::new(evaluator, &groups, rules);
     let watched = report.observer.watches() || options.time_limit.is_some();
-    let exact_box = ExactBox::new(&bounds);
-    let mut search = match &options.method {
-        Method::Direct(direct) => {
-            let template = Direct::new(bounds.clone(), *direct)?;
-            direct_search(template, &mut scores, &threads, clock, watched, &mut report)?
-        }
-        Method::Evolution(evolution) => {
-            let template = Evolution::new(bounds.clone(), *evolution)?;
-            ask_tell_search(template, &mut scores, &threads, clock, watched, &mut report)?
-        }
-        Method::Exact(exact) => {
-            let scores = &mut scores;
-            exact_search(
-                scores,
-                exact_box,
-                *exact,
-                &threads,
-                clock,
-                watched,
-                &mut report,
-            )?
-        }
-        Method::Grid { high, low } => {
-            let grid = Grid::new(&bounds, *high, *low)?;
-            grid_search(&grid, &mut scores, clock, &mut report)?
-        }
-    };
-    if let Method::Direct(_) | Method::Evolution(_) = options.method
-        && options.polish > 0
-    {
-        polish(&mut scores, &bounds, options.polish, &threads, &mut search)?;
-    }
-    let bounds_of_groups = match (&options.method, options.quality) {
-        (Method::Exact(_), _) => Some(upper_bounds(&search, groups.len())),
-        (_, true) => {
-            let options = ExactOptions::default();
-            let mut unwatched = Report {
-                observer: &mut (),
-                groups: groups.len(),
-                rules: Some(rules),
-            };
-            let exact = exact_search(
-                &mut scores,
-                exact_box,
-                options,
-                &threads,
-                clock,
-                false,
-                &mut unwatched,
-            )?;
-            Some(upper_bounds(&exact, groups.len()))
-        }
-        _ => None,
-    };
-
+    let (search, upper_bounds) = task.search_here(&mut scores, watched, &mut report)?;
     let bar_candidates = scores.bar_candidates;
     let mut profits = vec![0.0; groups.simulations()];
     let chosen = choose(evaluator, &groups, rules, &search.found);
-    let outcomes = chosen.into_iter().enumerate().map(|(group, chosen)| {
-        let of_rule = |rule: usize| &search.found[rule * groups.len() + group];
-        let of_rules = || (0..rules.len()).map(of_rule);
+    let outcomes = chosen.iter().enumerate().map(|(group, chosen)| {
         let members = groups.members(group);
         for (&simulation, profit) in members.iter().zip(&chosen.profits) {
             profits[simulation as usize] = *profit;
         }
+        let name = groups.name(group).map(str::to_owned);
+        let upper_bound = upper_bounds[group];
+        task.outcome(&search, group, chosen, name, members.len(), upper_bound)
+    });
+    Ok(Outcome {
+        groups: outcomes.collect(),
+        rounds: search.rounds,
+        evaluations: search.found.iter().map(|found| found.evaluations).sum(),
+        bar_candidates,
+        path: search.path,
+        wall_time: clock.start.elapsed(),
+        profits,
+        membership: groups,
+    })
+}
+
+/// Options, checked, and what follows from them.
+struct Task<'a> {
+    options: &'a OptimizeOptions,
+    rules: &'static [ExitRule],
+    bounds: Bounds,
+    exact_box: ExactBox,
+    /// Groups of the whole batch.
+    groups: usize,
+    clock: Clock,
+}
+
+impl<'a> Task<'a> {
+    fn new(options: &'a OptimizeOptions, groups: usize, clock: Clock) -> Result<Self, Error> {
+        let bounds = multiplier_bounds(options)?;
+        if options.polish > MAX_POLISH {
+            return Err(Error::option("polish", options.polish, "at most 64"));
+        }
+        Ok(Self {
+            options,
+            rules: options.exit_rule.rules(),
+            exact_box: ExactBox::new(&bounds),
+            bounds,
+            groups,
+            clock,
+        })
+    }
+
+    /// Runs the searches of groups whose simulations are all here; with what is known of what
+    /// their profits cannot exceed.
+    fn search_here<E: Evaluate + ?Sized>(
+        &self,
+        scores: &mut Scores<'_, E>,
+        watched: bool,
+        report: &mut Report<'_>,
+    ) -> Result<(Search, Vec<Option<f64>>), Error> {
+        let groups = scores.groups.len();
+        if let Method::Exact(options) = self.options.method {
+            let search = self.exact(scores, options, watched, report)?;
+            let upper_bounds = upper_bounds(&search, groups);
+            return Ok((search, upper_bounds));
+        }
+        let search = self.search(scores, watched, report, None)?;
+        let upper_bounds = match self.options.quality {
+            false => vec![None; groups],
+            true => {
+                let mut unwatched = Report {
+                    observer: &mut (),
+                    groups,
+                    rules: report.rules,
+                    agree: None,
+                };
+                let options = ExactOptions::default();
+                upper_bounds(&self.exact(scores, options, false, &mut unwatched)?, groups)
+            }
+        };
+        Ok((search, upper_bounds))
+    }
+
+    /// Runs the searches of any method but the exact one. `ranks`: those that have the rest of the
+    /// simulations, if there are any.
+    fn search<E: Evaluate + ?Sized>(
+        &self,
+        scores: &mut Scores<'_, E>,
+        watched: bool,
+        report: &mut Report<'_>,
+        ranks: Option<&RefCell<&mut dyn Reduce>>,
+    ) -> Result<Search, Error> {
+        let (bounds, clock) = (&self.bounds, self.clock);
+        let threads = scores.evaluator.threads();
+        let mut search = match &self.options.method {
+            Method::Direct(direct) => {
+                let template = Direct::new(bounds.clone(), *direct)?;
+                direct_search(template, scores, &threads, clock, watched, report)?
+            }
+            Method::Evolution(evolution) => {
+                let template = Evolution::new(bounds.clone(), *evolution)?;
+                ask_tell_search(template, scores, &threads, clock, watched, report)?
+            }
+            Method::Exact(options) => return self.exact(scores, *options, watched, report),
+            Method::Grid { high, low } => {
+                let grid = Grid::new(bounds, *high, *low)?;
+                return grid_search(&grid, scores, self.groups, clock, report);
+            }
+        };
+        let count = self.options.polish;
+        if count > 0 {
+            polish(scores, bounds, count, &threads, &mut search, ranks)?;
+        }
+        Ok(search)
+    }
+
+    fn exact<E: Evaluate + ?Sized>(
+        &self,
+        scores: &mut Scores<'_, E>,
+        options: ExactOptions,
+        watched: bool,
+        report: &mut Report<'_>,
+    ) -> Result<Search, Error> {
+        let threads = scores.evaluator.threads();
+        let (exact_box, clock) = (self.exact_box, self.clock);
+        exact_search(scores, exact_box, options, &threads, clock, watched, report)
+    }
+
+    /// The outcome of the group `group` of the search.
+    fn outcome(
+        &self,
+        search: &Search,
+        group: usize,
+        chosen: &Chosen,
+        name: Option<String>,
+        simulations: usize,
+        upper_bound: Option<f64>,
+    ) -> GroupOutcome {
+        let rules = self.rules;
+        let groups = search.found.len() / rules.len();
+        let of_rule = |rule: usize| &search.found[rule * groups + group];
+        let of_rules = || (0..rules.len()).map(of_rule);
         let other = (0..rules.len()).find(|&rule| rule != chosen.rule);
         GroupOutcome {
-            name: groups.name(group).map(str::to_owned),
-            simulations: members.len(),
+            name,
+            simulations,
             multipliers: chosen.multipliers,
             exit_rule: rules[chosen.rule],
             profit: chosen.profit,
@@ -354,22 +432,10 @@ pub(crate) fn optimize_groups<E: Evaluate + ?Sized>(
                 profit: chosen.of_rules[rule].1,
             }),
             // The baseline may lie outside the bounds.
-            upper_bound: bounds_of_groups
-                .as_ref()
-                .and_then(|bounds| Some(bounds[group]?.max(chosen.profit))),
+            upper_bound: upper_bound.map(|bound| bound.max(chosen.profit)),
             work: of_rules().map(|found| found.work).sum(),
         }
-    });
-    Ok(Outcome {
-        groups: outcomes.collect(),
-        rounds: search.rounds,
-        evaluations: search.found.iter().map(|found| found.evaluations).sum(),
-        bar_candidates,
-        path: search.path,
-        wall_time: clock.start.elapsed(),
-        profits,
-        membership: groups,
-    })
+    }
 }
 
 /// What the searches came to.

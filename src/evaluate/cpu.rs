@@ -26,8 +26,8 @@ use rayon::prelude::*;
 
 use super::fixed_point::{self, fraction_bits_of, mean, power_of_two};
 use super::{
-    Evaluate, EvaluateGroup, EvaluateOptions, Threads, check, check_fee, check_groups, group_of,
-    wrong_length,
+    Evaluate, EvaluateGroup, EvaluateOptions, EvaluateShard, Threads, check, check_fee,
+    check_groups, check_sums, group_of, wrong_length,
 };
 use crate::batch::{Batch, Simulation};
 use crate::error::Error;
@@ -268,17 +268,24 @@ impl<'a> Cpu<'a> {
         Ok(())
     }
 
+    /// Fraction bits of each group that has candidates.
+    fn set_fraction_bits(&mut self, groups: &Groups, candidates: &Candidates) {
+        self.fraction_bits.clear();
+        for group in 0..groups.len() {
+            self.fraction_bits
+                .push(match candidates.range(group).len() {
+                    0 => 0,
+                    _ => fraction_bits_of(groups.members(group), &self.bounds),
+                });
+        }
+    }
+
     /// Cuts the work into tasks of about equal cost, in order of the groups.
     fn plan(&mut self, groups: &Groups, candidates: &Candidates) {
         self.tasks.clear();
-        self.fraction_bits.clear();
         for group in 0..groups.len() {
             let members = groups.members(group);
             let count = candidates.range(group).len();
-            self.fraction_bits.push(match count {
-                0 => 0,
-                _ => fraction_bits_of(members, &self.bounds),
-            });
             let mut first = 0;
             while first < count {
                 let last = (first + TASK_CANDIDATES).min(count);
@@ -299,6 +306,26 @@ impl<'a> Cpu<'a> {
                 }
                 first = last;
             }
+        }
+    }
+
+    /// Leaves the groups' sums in `sums`, in the fixed point of `fraction_bits`.
+    fn add_up(&mut self, groups: &Groups, candidates: &Candidates, exit_rule: ExitRule) {
+        self.plan(groups, candidates);
+        self.sums.clear();
+        let total = candidates.total(groups.len());
+        self.sums.resize_with(total, AtomicI64::default);
+        let this = &*self;
+        let add = |task| this.add(task, groups, candidates, exit_rule, &this.sums);
+        if this.tasks.len() > 1 && this.threads.count() > 1 {
+            // Many small tasks: a thread takes a run of them, since neighbours share cache lines.
+            let run = this.tasks.len() / (8 * this.threads.count());
+            this.threads.run(|| {
+                let tasks = this.tasks.par_iter().with_min_len(run.clamp(1, 8));
+                tasks.for_each(add);
+            });
+        } else {
+            this.tasks.iter().for_each(add);
         }
     }
 
@@ -418,25 +445,11 @@ impl Evaluate for Cpu<'_> {
         if means.len() != total {
             return Err(wrong_length("the buffer of means", total, means.len()));
         }
-        self.plan(groups, candidates);
-        self.sums.clear();
-        self.sums.resize_with(total, AtomicI64::default);
-        let this = &*self;
-        let add = |task| this.add(task, groups, candidates, exit_rule, &this.sums);
-        if this.tasks.len() > 1 && this.threads.count() > 1 {
-            // Many small tasks: a thread takes a run of them, since neighbours share cache lines.
-            let run = this.tasks.len() / (8 * this.threads.count());
-            this.threads.run(|| {
-                let tasks = this.tasks.par_iter().with_min_len(run.clamp(1, 8));
-                tasks.for_each(add);
-            });
-        } else {
-            this.tasks.iter().for_each(add);
-        }
-
-        let mut sums = this.sums.iter().zip(means);
+        self.set_fraction_bits(groups, candidates);
+        self.add_up(groups, candidates, exit_rule);
+        let mut sums = self.sums.iter().zip(means);
         for group in 0..groups.len() {
-            let (bits, members) = (this.fraction_bits[group], groups.members(group).len());
+            let (bits, members) = (self.fraction_bits[group], groups.members(group).len());
             for (sum, value) in sums.by_ref().take(candidates.range(group).len()) {
                 *value = mean(sum.load(Ordering::Relaxed), bits, members);
             }
@@ -446,6 +459,35 @@ impl Evaluate for Cpu<'_> {
 
     fn per_group(&self) -> Option<&dyn EvaluateGroup> {
         Some(self)
+    }
+
+    fn shard(&mut self) -> Option<&mut dyn EvaluateShard> {
+        Some(self)
+    }
+}
+
+impl EvaluateShard for Cpu<'_> {
+    fn bounds(&self) -> &[f64] {
+        &self.bounds
+    }
+
+    fn sums(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        fraction_bits: &[i32],
+        sums: &mut [i64],
+    ) -> Result<(), Error> {
+        check(self.batch, groups, candidates)?;
+        check_sums(groups, candidates, fraction_bits, sums)?;
+        self.fraction_bits.clear();
+        self.fraction_bits.extend_from_slice(fraction_bits);
+        self.add_up(groups, candidates, exit_rule);
+        for (sum, from) in sums.iter_mut().zip(&self.sums) {
+            *sum = from.load(Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

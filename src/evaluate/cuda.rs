@@ -38,8 +38,8 @@ use self::search::SearchBuffers;
 use self::shape::{Shape, Work};
 use super::fixed_point::{fraction_bits_of, mean, power_of_two};
 use super::{
-    Evaluate, EvaluateOptions, OptimaTask, Searches, Storage, Threads, check, check_fee, group_of,
-    wrong_length,
+    Evaluate, EvaluateOptions, EvaluateShard, OptimaTask, Searches, Storage, Threads, check,
+    check_fee, check_sums, group_of, wrong_length,
 };
 use crate::batch::Batch;
 use crate::error::Error;
@@ -88,8 +88,9 @@ pub struct Cuda<'a> {
     /// For exact optima: made when they are first asked for.
     optima: Option<Optima>,
     shards: Vec<Shard>,
-    /// The groups that the devices know, and the fraction bits of their sums.
-    groups: Option<(Groups, Vec<i32>)>,
+    /// The groups that the devices know, the fraction bits of their sums, and whether these were
+    /// given.
+    groups: Option<(Groups, Vec<i32>, bool)>,
     /// Reused between calls: the sums of all devices.
     sums: Vec<i64>,
     /// What went wrong; nothing works from then on.
@@ -299,7 +300,7 @@ impl<'a> Cuda<'a> {
             return Err(wrong_length("the buffer of profits", next, profits.len()));
         }
         self.guard(|this| {
-            let round = this.prepare(groups, candidates, exit_rule)?;
+            let round = this.prepare(groups, candidates, exit_rule, FractionBits::OfGroups)?;
             for shard in &mut this.shards {
                 let rows = &rows[shard.simulations.start..=shard.simulations.end];
                 shard.start_profits(&round, rows)?;
@@ -334,27 +335,60 @@ impl<'a> Cuda<'a> {
         done
     }
 
+    /// Leaves the groups' sums in `sums`.
+    fn add_up(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        fraction_bits: FractionBits<'_>,
+    ) -> Result<(), Error> {
+        let round = self.prepare(groups, candidates, exit_rule, fraction_bits)?;
+        for shard in &mut self.shards {
+            shard.start_sums(&round)?;
+        }
+        self.sums.clear();
+        self.sums.resize(candidates.total(groups.len()), 0);
+        for shard in &mut self.shards {
+            // Integers: any number of devices, in any order, gives the same sum.
+            for (sum, &part) in self.sums.iter_mut().zip(shard.sums.fetched()?) {
+                *sum += part;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the devices of the groups and the candidates.
     fn prepare<'r>(
         &mut self,
         groups: &Groups,
         candidates: &'r Candidates,
         exit_rule: ExitRule,
+        fraction_bits: FractionBits<'_>,
     ) -> Result<RoundOf<'r>, Error> {
-        if self
-            .groups
-            .as_ref()
-            .is_none_or(|(known, _)| known != groups)
-        {
+        let same = |(known, bits, of_shard): &(Groups, Vec<i32>, bool)| {
+            let same_bits = match fraction_bits {
+                FractionBits::OfGroups => !of_shard,
+                FractionBits::Given(given) => bits == given,
+            };
+            same_bits && known == groups
+        };
+        if !self.groups.as_ref().is_some_and(same) {
             self.groups = None;
-            let bits = |group| fraction_bits_of(groups.members(group), &self.bounds);
-            let bits: Vec<i32> = (0..groups.len()).map(bits).collect();
+            let bits: Vec<i32> = match fraction_bits {
+                FractionBits::OfGroups => {
+                    let bits = |group| fraction_bits_of(groups.members(group), &self.bounds);
+                    (0..groups.len()).map(bits).collect()
+                }
+                FractionBits::Given(bits) => bits.to_vec(),
+            };
+            let given = matches!(fraction_bits, FractionBits::Given(_));
             let scales: Vec<f64> = bits.iter().map(|&bits| power_of_two(bits)).collect();
             let group_of = group_of(groups);
             for shard in &mut self.shards {
                 shard.set_groups(&group_of[shard.simulations.clone()], &scales)?;
             }
-            self.groups = Some((groups.clone(), bits));
+            self.groups = Some((groups.clone(), bits, given));
         }
         let pairs = candidates.pairs();
         let total = candidates.total(groups.len());
@@ -396,6 +430,10 @@ impl Evaluate for Cuda<'_> {
         Some(self)
     }
 
+    fn shard(&mut self) -> Option<&mut dyn EvaluateShard> {
+        Some(self)
+    }
+
     fn exact_optima(&mut self, task: &OptimaTask<'_>) -> Option<Result<Vec<Option<Exact>>, Error>> {
         self.has_optima().then(|| self.optima(task))
     }
@@ -413,20 +451,9 @@ impl Evaluate for Cuda<'_> {
             return Err(wrong_length("the buffer of means", total, means.len()));
         }
         self.guard(|this| {
-            let round = this.prepare(groups, candidates, exit_rule)?;
-            for shard in &mut this.shards {
-                shard.start_sums(&round)?;
-            }
-            this.sums.clear();
-            this.sums.resize(total, 0);
-            for shard in &mut this.shards {
-                // Integers: any number of devices, in any order, gives the same sum.
-                for (sum, &part) in this.sums.iter_mut().zip(shard.sums.fetched()?) {
-                    *sum += part;
-                }
-            }
+            this.add_up(groups, candidates, exit_rule, FractionBits::OfGroups)?;
             let mut sums = this.sums.iter().zip(means);
-            let bits = this.groups.as_ref().map_or(&[][..], |(_, bits)| bits);
+            let bits = this.groups.as_ref().map_or(&[][..], |(_, bits, _)| bits);
             for (group, &bits) in bits.iter().enumerate() {
                 let members = groups.members(group).len();
                 for (&sum, value) in sums.by_ref().take(candidates.range(group).len()) {
@@ -436,6 +463,39 @@ impl Evaluate for Cuda<'_> {
             Ok(())
         })
     }
+}
+
+impl EvaluateShard for Cuda<'_> {
+    fn bounds(&self) -> &[f64] {
+        &self.bounds
+    }
+
+    fn sums(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        fraction_bits: &[i32],
+        sums: &mut [i64],
+    ) -> Result<(), Error> {
+        check(self.batch, groups, candidates)?;
+        check_sums(groups, candidates, fraction_bits, sums)?;
+        self.guard(|this| {
+            let bits = FractionBits::Given(fraction_bits);
+            this.add_up(groups, candidates, exit_rule, bits)?;
+            sums.copy_from_slice(&this.sums);
+            Ok(())
+        })
+    }
+}
+
+/// The fixed point of the groups' sums.
+#[derive(Debug, Clone, Copy)]
+enum FractionBits<'a> {
+    /// That of groups which have all their simulations here.
+    OfGroups,
+    /// That of groups with simulations elsewhere.
+    Given(&'a [i32]),
 }
 
 /// What a round is about.

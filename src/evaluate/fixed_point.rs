@@ -19,7 +19,7 @@ pub(super) fn fraction_bits_of(members: &[u32], bounds: &[f64]) -> i32 {
 /// their number: a sum stays below 2^62, and a single profit below 2^51.
 ///
 /// They depend on the group alone, so a group gives the same bits in any batch.
-fn fraction_bits(bound: f64, simulations: usize) -> i32 {
+pub(crate) fn fraction_bits(bound: f64, simulations: usize) -> i32 {
     // A little more than the bound, for the roundings of the f32 sum.
     let single = exponent(bound * 1.01);
     let total = exponent(bound * 1.01 * simulations as f64);
@@ -41,7 +41,7 @@ fn exponent(x: f64) -> i32 {
 }
 
 /// The mean that a fixed-point sum stands for.
-pub(super) fn mean(sum: i64, fraction_bits: i32, simulations: usize) -> f64 {
+pub(crate) fn mean(sum: i64, fraction_bits: i32, simulations: usize) -> f64 {
     sum as f64 * power_of_two(-fraction_bits) / simulations as f64
 }
 

@@ -4,7 +4,7 @@
 use crate::batch::Simulation;
 use crate::profit::{Bar, ExitRule, Multipliers, Side};
 
-use super::fixed::{Entered, Grid, Item, Statistics};
+use super::fixed::{Entered, Grid, Item, Statistics, Sums};
 
 /// What a simulation contributes to its group's grid.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,6 +25,25 @@ impl Part {
         self.0.merge(&other.0);
         self
     }
+
+    /// As numbers, for another process.
+    pub(crate) fn to_words(self) -> [u64; 4] {
+        let Statistics {
+            legs,
+            heaviest,
+            magnitude,
+        } = self.0;
+        let heaviest = u64::from(heaviest.to_bits());
+        [legs, heaviest, magnitude as u64, (magnitude >> 64) as u64]
+    }
+
+    pub(crate) fn from_words([legs, heaviest, low, high]: [u64; 4]) -> Self {
+        Self(Statistics {
+            legs,
+            heaviest: f32::from_bits(heaviest as u32),
+            magnitude: u128::from(high) << 64 | u128::from(low),
+        })
+    }
 }
 
 /// What a simulation contributes to its group's value at a pair.
@@ -35,6 +54,30 @@ impl Share {
     pub(crate) fn join(mut self, other: Self) -> Self {
         self.0.merge(&other.0);
         self
+    }
+
+    /// As integers, whose sums over shards are those of the whole: all are in units, and weights
+    /// are below 2^53.
+    pub(crate) fn to_integers(self) -> [i64; 5] {
+        let Entered { sums, weight } = self.0;
+        [
+            sums.a as i64,
+            sums.b as i64,
+            sums.c,
+            weight[0] as i64,
+            weight[1] as i64,
+        ]
+    }
+
+    pub(crate) fn from_integers([a, b, c, long, short]: [i64; 5]) -> Self {
+        Self(Entered {
+            sums: Sums {
+                a: a as f64,
+                b: b as f64,
+                c,
+            },
+            weight: [long as f64, short as f64],
+        })
     }
 }
 

@@ -181,7 +181,7 @@ pub(super) fn exact_search<E: Evaluate + ?Sized>(
         // Searches run rule by rule: a group has ended when its last rule has.
         let ended = (found.len() + groups).saturating_sub(searches);
         let running = groups - ended;
-        if let Some(reason) = report.round(rounds, 0, running, clock, &best) {
+        if let Some(reason) = report.round(rounds, 0, running, clock, &best)? {
             found.resize_with(searches, || Found {
                 point: None,
                 value: f64::INFINITY,

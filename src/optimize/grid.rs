@@ -60,14 +60,17 @@ impl Grid {
 /// Means held at once by a grid search, over all groups: 32 MiB.
 const GRID_MEANS: usize = 1 << 22;
 
+/// Scores the grid for the groups of `scores`. The blocks, and so the number of iterations, are
+/// those of a search for all `groups_of_batch` groups at once.
 pub(super) fn grid_search<E: Evaluate + ?Sized>(
     grid: &Grid,
     scores: &mut Scores<'_, E>,
+    groups_of_batch: usize,
     clock: Clock,
     report: &mut Report<'_>,
 ) -> Result<Search, Error> {
     let groups = scores.groups.len();
-    let block = (GRID_MEANS / groups).clamp(1, grid.len());
+    let block = (GRID_MEANS / groups_of_batch).clamp(1, grid.len());
     let mut best: Vec<Option<(usize, f64)>> = vec![None; groups * scores.rules.len()];
     let mut done = vec![0; scores.rules.len()];
     let mut means = Vec::new();
@@ -102,7 +105,7 @@ pub(super) fn grid_search<E: Evaluate + ?Sized>(
                 let (index, value) = best[search]?;
                 Some((as_point(grid.pair(index)), value))
             };
-            stop = report.round(rounds, evaluations, running, clock, &best_point);
+            stop = report.round(rounds, evaluations, running, clock, &best_point)?;
             if stop.is_some() && !over {
                 break 'search;
             }

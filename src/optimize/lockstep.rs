@@ -304,7 +304,7 @@ pub(super) fn lockstep<S: AskTell>(
             let best = searches[search].best()?;
             Some((best.x.to_vec(), best.value))
         };
-        if let Some(reason) = report.round(rounds, evaluations, running, clock, &best) {
+        if let Some(reason) = report.round(rounds, evaluations, running, clock, &best)? {
             for search in &mut searches {
                 search.stop_now(reason);
             }

@@ -85,6 +85,7 @@ pub fn minimize_groups(
         observer: &mut observer,
         groups,
         rules: None,
+        agree: None,
     };
     let evaluate = |points: &Points<'_>, values: &mut [f64]| {
         let got = objective(points)?;

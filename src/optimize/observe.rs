@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::direct::StopReason;
+use crate::error::Error;
 use crate::profit::ExitRule;
 
 /// How far the searches are, after a round.
@@ -80,6 +81,35 @@ impl<F: FnMut(&Progress<'_>) -> ControlFlow<()>> Observer for F {
     }
 }
 
+/// An observer of some of the groups that is told of them by their numbers among all.
+pub(super) struct OfSome<'a> {
+    pub(super) observer: &'a mut dyn Observer,
+    /// Number of all groups.
+    pub(super) groups: usize,
+    /// Numbers of those that are searched, ascending.
+    pub(super) searched: &'a [usize],
+}
+
+impl Observer for OfSome<'_> {
+    fn watches(&self) -> bool {
+        self.observer.watches()
+    }
+
+    fn round(&mut self, progress: &Progress<'_>) -> ControlFlow<()> {
+        let best = |group: usize| {
+            let index = self.searched.binary_search(&group).ok()?;
+            progress.best(index)
+        };
+        self.observer.round(&Progress {
+            rounds: progress.rounds,
+            evaluations: progress.evaluations,
+            groups: self.groups,
+            running: progress.running,
+            best: &best,
+        })
+    }
+}
+
 /// When the searches began and how long they may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
@@ -99,7 +129,11 @@ pub(super) struct Report<'a> {
     pub(super) observer: &'a mut dyn Observer,
     pub(super) groups: usize,
     pub(super) rules: Option<&'static [ExitRule]>,
+    /// What all ranks make of this rank's reason, where the searches are shared with them.
+    pub(super) agree: Option<&'a Agree<'a>>,
 }
+
+pub(super) type Agree<'a> = dyn Fn(Option<StopReason>) -> Result<Option<StopReason>, Error> + 'a;
 
 impl Report<'_> {
     /// After a round: the reason to end all searches, if there is one.
@@ -112,7 +146,7 @@ impl Report<'_> {
         running: usize,
         clock: Clock,
         best: &(dyn Fn(usize) -> Option<(Vec<f64>, f64)> + Sync),
-    ) -> Option<StopReason> {
+    ) -> Result<Option<StopReason>, Error> {
         let (groups, rules) = (self.groups, self.rules);
         let best_of_group = |group: usize| -> Option<BestSoFar> {
             if group >= groups {
@@ -145,12 +179,16 @@ impl Report<'_> {
             running,
             best: &best_of_group,
         };
-        if self.observer.round(&progress).is_break() {
+        let reason = if self.observer.round(&progress).is_break() {
             Some(StopReason::Cancelled)
         } else if clock.expired() {
             Some(StopReason::TimeLimit)
         } else {
             None
+        };
+        match self.agree {
+            Some(agree) => agree(reason),
+            None => Ok(reason),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Between gates the profit rises with h and falls with l, so the best pair of a cell is a corner
 //! of gates. A search ends somewhere in a cell; the gates around it are a few candidates more.
 
+use std::cell::RefCell;
+
 use rayon::prelude::*;
 
 use crate::batch::Batch;
@@ -11,6 +13,7 @@ use crate::error::Error;
 use crate::evaluate::{Evaluate, Threads};
 use crate::groups::Candidates;
 use crate::profit::{ExitRule, Leg, Multipliers, Side};
+use crate::reduce::{self, Reader, Reduce, Writer};
 
 use super::scores::Scores;
 use super::{Found, Search, as_pair, as_point};
@@ -20,35 +23,39 @@ pub(super) const MAX_POLISH: usize = 64;
 
 /// Scores the pairs of the `count` gates nearest to each search's best per axis, and keeps what
 /// is better.
+///
+/// `ranks`: those that have the rest of the simulations of the groups, if there are any.
 pub(super) fn polish<E: Evaluate + ?Sized>(
     scores: &mut Scores<'_, E>,
     bounds: &Bounds,
     count: usize,
     threads: &Threads,
     search: &mut Search,
+    ranks: Option<&RefCell<&mut dyn Reduce>>,
 ) -> Result<(), Error> {
     let groups = scores.groups;
     let fee = scores.evaluator.fee() as f32;
     for (rule, &exit_rule) in scores.rules.iter().enumerate() {
         let found = &mut search.found[rule * groups.len()..(rule + 1) * groups.len()];
         let batch = scores.evaluator.batch();
-        let list = |group: usize| -> Vec<Multipliers> {
-            let Some(point) = &found[group].point else {
-                return Vec::new();
-            };
-            let gates = Gates::nearest(
+        let gates = |group: usize| -> Option<Gates> {
+            Some(Gates::nearest(
                 batch,
                 groups.members(group),
                 fee,
                 exit_rule,
                 bounds,
-                as_pair(point),
+                as_pair(found[group].point.as_ref()?),
                 count,
-            );
-            gates.pairs()
+            ))
         };
-        let lists: Vec<Vec<Multipliers>> =
-            threads.run(|| (0..groups.len()).into_par_iter().map(list).collect());
+        let mut gates: Vec<Option<Gates>> =
+            threads.run(|| (0..groups.len()).into_par_iter().map(gates).collect());
+        if let Some(ranks) = ranks {
+            merge(&mut gates, bounds, count, &mut **ranks.borrow_mut())?;
+        }
+        let pairs = |gates: &Option<Gates>| gates.as_ref().map_or_else(Vec::new, Gates::pairs);
+        let lists: Vec<Vec<Multipliers>> = threads.run(|| gates.par_iter().map(pairs).collect());
         let candidates = Candidates::per_group(&lists)?;
         let mut means = vec![0.0; candidates.total(groups.len())];
         scores
@@ -58,6 +65,41 @@ pub(super) fn polish<E: Evaluate + ?Sized>(
             let range = candidates.range(group);
             scores.bar_candidates += scores.bars[group] * range.len() as u64;
             keep_best(found, &lists[group], &means[range]);
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the nearest gates of this rank's simulations by those of all ranks'.
+fn merge(
+    gates: &mut [Option<Gates>],
+    bounds: &Bounds,
+    count: usize,
+    ranks: &mut dyn Reduce,
+) -> Result<(), Error> {
+    let mut message = Writer::default();
+    for axis in gates
+        .iter()
+        .flatten()
+        .flat_map(|gates| [&gates.high, &gates.low])
+    {
+        message.u64(axis.len() as u64);
+        message.f32s(axis);
+    }
+    let messages = reduce::gather(ranks, Ok(message.into_bytes()))?;
+    let mut messages: Vec<Reader<'_>> = messages.iter().map(|m| Reader::new(m)).collect();
+    for gates in gates.iter_mut().flatten() {
+        let Gates { at, high, low } = gates;
+        for ((axis, at), ends) in [(high, at.high), (low, at.low)]
+            .into_iter()
+            .zip(bounds.intervals())
+        {
+            axis.clear();
+            for message in &mut messages {
+                let values = message.count(size_of::<f32>())?;
+                axis.extend(message.f32s(values)?);
+            }
+            *axis = nearest(std::mem::take(axis), at, count, ends);
         }
     }
     Ok(())

@@ -16,7 +16,8 @@ pub(super) struct Scores<'a, E: ?Sized> {
     /// Bars of each group.
     pub(super) bars: Vec<u64>,
     pub(super) bar_candidates: u64,
-    candidates: Candidates,
+    /// Of each exit rule.
+    candidates: Vec<Candidates>,
 }
 
 impl<'a, E: Evaluate + ?Sized> Scores<'a, E> {
@@ -32,13 +33,24 @@ impl<'a, E: Evaluate + ?Sized> Scores<'a, E> {
             .collect();
         let members = (0..groups.len()).map(|group| groups.members(group));
         let bars = members.map(|members| members.iter().map(|&s| lengths[s as usize]).sum());
+        let bars = bars.collect();
+        Self::with_bars(evaluator, groups, rules, bars)
+    }
+
+    /// The same, where the bars of the groups are not all here.
+    pub(super) fn with_bars(
+        evaluator: &'a mut E,
+        groups: &'a Groups,
+        rules: &'static [ExitRule],
+        bars: Vec<u64>,
+    ) -> Self {
         Self {
-            bars: bars.collect(),
+            bars,
             evaluator,
             groups,
             rules,
             bar_candidates: 0,
-            candidates: Candidates::no_lists(),
+            candidates: vec![Candidates::no_lists(); rules.len()],
         }
     }
 
@@ -51,26 +63,22 @@ impl<'a, E: Evaluate + ?Sized> Scores<'a, E> {
 
     /// Negated mean profits of the points of searches `rule * groups + group`.
     pub(super) fn score(&mut self, points: &Points<'_>, values: &mut [f64]) -> Result<(), Error> {
-        let mut rest = values;
-        for (rule, &exit_rule) in self.rules.iter().enumerate() {
-            self.candidates.clear_lists();
+        for (rule, candidates) in self.candidates.iter_mut().enumerate() {
+            candidates.clear_lists();
             for group in 0..self.groups.len() {
                 let list = points.of_group(rule * self.groups.len() + group);
                 for point in list.chunks_exact(2) {
-                    self.candidates.push(as_pair(point));
+                    candidates.push(as_pair(point));
                 }
-                self.candidates.end_list();
+                candidates.end_list();
                 self.bar_candidates += self.bars[group] * (list.len() / 2) as u64;
             }
-            let count = self.candidates.total(self.groups.len());
-            let (means, tail) = rest.split_at_mut(count);
-            if count > 0 {
-                self.evaluator
-                    .means(self.groups, &self.candidates, exit_rule, means)?;
-                means.iter_mut().for_each(|mean| *mean = -*mean);
-            }
-            rest = tail;
         }
+        let rules = self.rules.iter().copied();
+        let by_rule: Vec<_> = rules.zip(&self.candidates).collect();
+        self.evaluator
+            .means_by_rule(self.groups, &by_rule, values)?;
+        values.iter_mut().for_each(|value| *value = -*value);
         Ok(())
     }
 }

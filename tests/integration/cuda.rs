@@ -746,3 +746,36 @@ fn memory_that_others_hold_is_not_taken() {
         "{error:?}"
     );
 }
+
+#[test]
+fn parts_of_groups_have_the_sums_of_the_cpu() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let batch = batch_of(Kind::Wild, 90, &[40, 3, 77, 12, 64]);
+    let candidates = candidates(&mut Rng::new(91), &batch, 6);
+    let candidates = Candidates::shared(candidates).unwrap();
+    let groups = Groups::new(&Sharing::Chunks(2), batch.len()).unwrap();
+    let mut cpu = Evaluator::cpu(&batch, &options()).unwrap();
+    let mut cuda = Evaluator::cuda(&batch, &[0], &options()).unwrap();
+    // Between rounds of whole groups, which have a fixed point of their own.
+    for fraction_bits in [[30, 31, 32], [20, 20, 20]] {
+        for rule in RULES {
+            let [expected, got] = [&mut cpu, &mut cuda].map(|evaluator| {
+                let shard = evaluator.shard().unwrap();
+                let mut sums = [0; 18];
+                shard
+                    .sums(&groups, &candidates, rule, &fraction_bits, &mut sums)
+                    .unwrap();
+                let mut means = [0.0; 18];
+                evaluator
+                    .means(&groups, &candidates, rule, &mut means)
+                    .unwrap();
+                (sums, means.map(f64::to_bits))
+            });
+            assert_eq!(got, expected);
+            assert!(got.0.iter().any(|&sum| sum != 0));
+        }
+    }
+}

@@ -35,6 +35,7 @@ mod metrics;
 mod optimize;
 mod profit;
 mod quality;
+mod ranks;
 mod service;
 mod settings;
 mod support;
