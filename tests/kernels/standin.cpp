@@ -36,6 +36,7 @@
 //   live_pinned, pinned *            pinned host memory, not per device: allocations not freed, calls
 //   live_contexts, live_streams, live_events, live_modules
 //   launches *, graph_launches *     kernels run, those of graphs included; graphs launched
+//   wide_launches *                  cooperative launches run; they count as launches, too
 //   to_device *, to_host *           bytes copied
 //   synchronizations *               calls that wait for a stream, an event or a context
 //   violations *                     what the checks above found; each is described on stderr
@@ -269,6 +270,7 @@ struct Counters {
     long long frees = 0;
     long long launches = 0;
     long long graph_launches = 0;
+    long long wide_launches = 0;
     long long to_device = 0;
     long long to_host = 0;
     long long synchronizations = 0;
@@ -873,6 +875,7 @@ Result enter_function(void* handle, Body body, const char* name = __builtin_FUNC
 
 Result run_kernel(Context& context, const standin::Kernel& kernel, standin::Launch launch) {
     counters[context.device].launches += 1;
+    counters[context.device].wide_launches += kernel.cooperative;
     if (falls_due("fail_launch")) {
         return LAUNCH_FAILED;
     }
@@ -928,7 +931,8 @@ int resident_blocks(const Function& function, int threads, std::size_t shared) {
     const int warps = (threads + 31) / 32;
     const int by_threads = device.threads_per_multiprocessor / (32 * warps);
     const int by_registers = ALL_REGISTERS / (32 * warps * REGISTERS);
-    const int by_shared = device.shared_per_multiprocessor / (static_cast<int>(shared) + RESERVED_SHARED);
+    const int reserved = device.capability < 80 ? 0 : RESERVED_SHARED;
+    const int by_shared = device.shared_per_multiprocessor / std::max(1, static_cast<int>(shared) + reserved);
     return std::min({by_threads, by_registers, by_shared, device.blocks_per_multiprocessor});
 }
 
@@ -1020,6 +1024,7 @@ EXPORT long long standin_get(const char* name, int device) {
         {"live_events", [&] { return over_contexts([](const Context& context) { return context.events.size(); }); }},
         {"live_modules", [&] { return over_contexts([](const Context& context) { return context.modules.size(); }); }},
         {"launches", [&] { return over_devices([](int i) { return counters[i].launches; }); }},
+        {"wide_launches", [&] { return over_devices([](int i) { return counters[i].wide_launches; }); }},
         {"graph_launches", [&] { return over_devices([](int i) { return counters[i].graph_launches; }); }},
         {"to_device", [&] { return over_devices([](int i) { return counters[i].to_device; }); }},
         {"to_host", [&] { return over_devices([](int i) { return counters[i].to_host; }); }},
