@@ -161,17 +161,17 @@ pub(super) fn launches(
 ) -> Vec<Launch> {
     let mut launches = Vec::new();
     let mut start = 0;
-    while start < sizes.len() {
-        let way = ways[start];
-        let alike = ways[start..].iter().take_while(|&&other| other == way);
-        let sizes = &sizes[..start + alike.count()];
-        let launch = if way == Way::ManyBlocks {
-            wide(start, sizes, rules, needs, limits, scratch)
-        } else {
-            narrow(start, sizes, rules, needs, limits, scratch)
-        };
-        start = launch.groups.end;
-        launches.push(launch);
+    for alike in ways.chunk_by(|one, other| one == other) {
+        let end = start + alike.len();
+        while start < end {
+            let launch = if alike[0] == Way::ManyBlocks {
+                wide(start, &sizes[..end], rules, needs, limits, scratch)
+            } else {
+                narrow(start, &sizes[..end], rules, needs, limits, scratch)
+            };
+            start = launch.groups.end;
+            launches.push(launch);
+        }
     }
     launches
 }
@@ -417,7 +417,8 @@ mod tests {
         assert_eq!(one(4097, 20, 500, H200), Way::ManyBlocks);
         // Nothing to share among blocks, and soon done.
         assert_eq!(one(5000, 1, 500, H200), Way::OneBlock);
-        assert_eq!(one(200_000, 1000, 500, SMALL), Way::Rounds);
+        assert_eq!(one(200_000, 1000, 500, SMALL), Way::OneBlock);
+        assert_eq!(one(10_000_000, 1000, 500, SMALL), Way::Rounds);
         assert_eq!(one(50_000, 1000, 500, SMALL), Way::OneBlock);
         // Too long for one launch: cut.
         assert_eq!(one(50_000, 1000, 10_000, SMALL), Way::ManyBlocks);
