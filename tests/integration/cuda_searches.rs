@@ -434,7 +434,8 @@ fn wide_searches_are_those_of_direct() {
             2 => vec![5000, 1, 700, 30, 2000, 0],
             _ => (0..700).map(|_| 1 + rng.below(24)).collect(),
         };
-        let batch = batch_with_plateaus(KINDS[rng.below(KINDS.len())], &lengths);
+        let kind = KINDS[rng.below(KINDS.len())];
+        let batch = batch_with_plateaus(kind, &lengths);
         let groups = Groups::new(&Sharing::All, batch.len()).unwrap();
         let bounds = draw_bounds(&mut rng);
         let options_of_search = draw_options(&mut rng, if case % 8 == 7 { 400 } else { 70 });
@@ -445,7 +446,12 @@ fn wide_searches_are_those_of_direct() {
         };
         let task = SearchTask::new(&groups, rules, &bounds, &options_of_search).unwrap();
         let evaluate = EvaluateOptions {
-            storage: [Storage::F32, Storage::F16, Storage::Bf16][case / 3 % 3],
+            storage: match (case / 3 % 3, kind) {
+                (0, _) => Storage::F32,
+                // Lows of wild bars round to -1 in bf16.
+                (1, _) | (_, Kind::Wild) => Storage::F16,
+                _ => Storage::Bf16,
+            },
             ..options()
         };
         let before = standin.as_ref().map(|standin| standin.get("wide_launches"));
