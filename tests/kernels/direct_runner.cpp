@@ -242,9 +242,9 @@ int main(int argc, char** argv) {
         }
         searches += found.size();
         compare(seed, found, run(drawn, 96), "the number of threads");
-        const unsigned blocks = 1 + seed % 4;
         const unsigned all = ~0u;
 #ifndef CUDA_HOST_THREADS
+        const unsigned blocks = 1 + seed % 4;
         compare(seed, found, run_wide(drawn, 64, blocks, all, launches), "the number of blocks");
         cuda_host::schedule = cuda_host::Schedule::reverse;
         compare(seed, found, run(drawn, 64), "the schedule");
