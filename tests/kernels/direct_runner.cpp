@@ -248,7 +248,7 @@ int main(int argc, char** argv) {
         compare(seed, found, run_wide(drawn, 64, blocks, all, launches), "the number of blocks");
         cuda_host::schedule = cuda_host::Schedule::reverse;
         compare(seed, found, run(drawn, 64), "the schedule");
-        compare(seed, found, run_wide(drawn, 32, 1 + blocks % 4, 1 + drawn.task.capacity / 3, launches),
+        compare(seed, found, run_wide(drawn, 64, 1 + blocks % 4, 1 + drawn.task.capacity / 3, launches),
                 "where a wide search was cut");
         cuda_host::schedule = cuda_host::Schedule::random;
         cuda_host::seed = seed + 1;
@@ -258,7 +258,7 @@ int main(int argc, char** argv) {
         cuda_host::schedule = cuda_host::Schedule::forward;
 #else
         // Every CUDA thread is one of the machine here: few.
-        compare(seed, found, run_wide(drawn, 32, 2, seed % 2 == 0 ? all : 1 + drawn.task.capacity / 2, launches),
+        compare(seed, found, run_wide(drawn, 64, 2, seed % 2 == 0 ? all : 1 + drawn.task.capacity / 2, launches),
                 "the number of blocks");
 #endif
     }
