@@ -11,6 +11,9 @@ use trisect::{
 
 const SIMULATIONS: usize = 1000;
 
+/// Bars of a simulation of the GPU's; each has a leg.
+const LEGS: usize = 200;
+
 fn searches(criterion: &mut Criterion) {
     let batch = synthetic::batch(SIMULATIONS, 200);
     let sharings = [
@@ -59,12 +62,20 @@ fn searches(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Whole searches on the first GPU, a search per simulation: the host's part included.
+/// Whole searches on the first GPU, the host's part included: a search per simulation, and one search
+/// over all of them. Legs are resident, as after one transfer from pinned memory.
+///
+/// Prints what a floor needs beside the time: legs times evaluations (on sm_90, 14 instructions of a
+/// lane each, counted in the machine code), rounds, and the bytes of the legs.
 fn searches_on_a_gpu(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("optimize-gpu");
-    for simulations in [SIMULATIONS, 100 * SIMULATIONS] {
-        let batch = synthetic::batch(simulations, 200);
-        let groups = Groups::new(&Sharing::PerSimulation, simulations).expect("simulations");
+    for (simulations, sharing_name, sharing) in [
+        (SIMULATIONS, "per-simulation", Sharing::PerSimulation),
+        (100 * SIMULATIONS, "per-simulation", Sharing::PerSimulation),
+        (SIMULATIONS, "all", Sharing::All),
+    ] {
+        let batch = synthetic::batch(simulations, LEGS);
+        let groups = Groups::new(&sharing, simulations).expect("simulations");
         let bounds = Bounds::symmetric(2, 0.03).expect("low < high");
         let evaluate = EvaluateOptions::default();
         let mut evaluator = match Evaluator::cuda(&batch, &[0], &evaluate) {
@@ -87,18 +98,57 @@ fn searches_on_a_gpu(criterion: &mut Criterion) {
                 found.expect("searches of few legs are worthwhile")
             };
             let found = search();
-            assert_eq!(found.len(), simulations);
+            assert_eq!(found.len(), groups.len());
             assert!(found.iter().all(|found| found.value.is_finite()));
-            let id = BenchmarkId::new("per-simulation", format!("{name}/{simulations}"));
+            let per_search = (simulations / groups.len() * LEGS) as u64;
+            let scored: u64 = found
+                .iter()
+                .map(|found| found.evaluations * per_search)
+                .sum();
+            let rounds = found.iter().map(|found| found.rounds).max();
+            println!(
+                "{sharing_name}/{name}/{simulations}: {scored} legs scored, {} rounds, {} bytes of legs",
+                rounds.unwrap_or(0),
+                24 * simulations * LEGS
+            );
+            let id = BenchmarkId::new(sharing_name, format!("{name}/{simulations}"));
             group.bench_function(id, |bencher| bencher.iter(&mut search));
         }
     }
     group.finish();
 }
 
+/// All in for 100,000 simulations: legs derived, packed into pinned memory, sent, searched, results
+/// fetched. The transfer of 480 MB is the floor.
+fn end_to_end_on_a_gpu(criterion: &mut Criterion) {
+    let simulations = 100 * SIMULATIONS;
+    let batch = synthetic::batch(simulations, LEGS);
+    let groups = Groups::new(&Sharing::PerSimulation, simulations).expect("simulations");
+    let bounds = Bounds::symmetric(2, 0.03).expect("low < high");
+    let options = DirectOptions::production();
+    let task = SearchTask::new(&groups, &[ExitRule::Intraday], &bounds, &options);
+    let task = task.expect("options in range");
+    let evaluate = EvaluateOptions::default();
+    if let Err(why) = Evaluator::cuda(&batch, &[0], &evaluate) {
+        println!("no GPU: {why}");
+        return;
+    }
+    let mut group = criterion.benchmark_group("optimize-gpu");
+    group.throughput(Throughput::Elements(simulations as u64));
+    group.bench_function("end-to-end/production/100000", |bencher| {
+        bencher.iter(|| {
+            let mut evaluator = Evaluator::cuda(&batch, &[0], &evaluate).expect("a GPU");
+            let searches = evaluator.searches().expect("a GPU runs whole searches");
+            let found = searches.search(&task).expect("a launch");
+            found.expect("searches of few legs are worthwhile")
+        });
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = searches, searches_on_a_gpu
+    targets = searches, searches_on_a_gpu, end_to_end_on_a_gpu
 }
 criterion_main!(benches);

@@ -16,6 +16,12 @@
     extern __shared__ float4 shared_memory[]; \
     type* const name = reinterpret_cast<type*>(shared_memory)
 
+// What is in memory now, though other blocks write it: the order is that of fences.
+template <class T>
+__device__ __forceinline__ T load_relaxed(const T* at) {
+    return *static_cast<const volatile T*>(at);
+}
+
 #else
 
 #include "cuda_host.h"

@@ -1,11 +1,13 @@
-// Whole DIRECT searches in one launch: one block per group and exit rule.
+// Whole DIRECT searches in one launch: one block per group and exit rule, or many blocks for a large
+// group.
 //
 // Purpose. A round of a search is a few microseconds of work; with the host between rounds, waiting
 // for it is most of the time. Here nothing returns to the host before the search has ended. The
 // evaluations, their order and the result are those of `Direct` in src/direct.rs, to the bit: that
 // file is the specification, and the names are its names.
 //
-// Entry points. direct_{f32, f16, bf16}(Task): storage of the legs.
+// Entry points. direct_{f32, f16, bf16}(Task): storage of the legs. direct_wide_{f32, f16, bf16}(Task):
+// many blocks per search; a cooperative launch.
 //
 // Shapes. Legs as in legs.cuh; spans (slots); members (simulations) of (slot, place of its first leg
 // in shared memory), group by group; groups (groups); thirds (THIRDS) of 3^-depth; sizes (classes);
@@ -20,6 +22,19 @@
 //   work      All warps score the points, lanes over legs, up to 4 points per warp at a time. Then
 //             they find the best of each class that has lost its best, a warp per class.
 //
+// Wide searches. Blocks (0, y, z) to (gridDim.x - 1, y, z) search group y of the launch under exit rule
+// z. Block 0 does the above. The others know nothing of rectangles: block 0 shows the points of a
+// round on a board in global memory, all blocks score them over their parts of the members and add
+// the sums there, and block 0 takes them as the round's values. A barrier over the grid costs one
+// way there and one back: the wait for the points, and the wait for the sums; the bookkeeping stands
+// between the two, so that there is one barrier per round. A cooperative launch, because blocks that
+// wait for each other must all be on the device; not a graph, because a graph of the rounds would
+// have to know their number, and would launch twice per round instead of waiting once.
+//
+// A wide search can be cut: after `pause_after` evaluations block 0 saves its shared memory behind
+// what is spilled, and a launch with RESUMED goes on there. Whoever waits for the device gets it in
+// between.
+//
 // Memory. The store of rectangles lies in shared memory, or in `scratch` where the host's plan says
 // so; so do the classes; legs are staged in shared memory or read where they are. A rectangle that
 // is asked but not cut yet keeps its candidate where its depths and age will be.
@@ -28,7 +43,8 @@
 // heaps. Here they are no structure at all: only their best is known, and a class that loses it is
 // searched through, by lanes that would wait otherwise.
 //
-// Preconditions. blockDim.x is a multiple of 32 and at most MAX_THREADS. Dynamic shared memory holds
+// Preconditions. blockDim.x is a multiple of 32 and at most MAX_THREADS, or MAX_WIDE_THREADS. Boards
+// are zero when a launch begins. Dynamic shared memory holds
 // what `Layout` says. Two axes. 1 <= capacity <= 2^17, for depths have 15 bits and take four
 // evaluations each. The rest as in evaluate.cu.
 //
@@ -43,6 +59,9 @@ namespace direct {
 // Threads per block at most: registers are allotted for four such blocks per multiprocessor.
 constexpr unsigned MAX_THREADS = 256;
 
+// The same for wide searches: one such block per multiprocessor.
+constexpr unsigned MAX_WIDE_THREADS = 1024;
+
 // Rules and placement, bits of `Task::flags`.
 constexpr unsigned SCIPY = 1;
 constexpr unsigned AGGRESSIVE = 2;
@@ -53,6 +72,8 @@ constexpr unsigned HAS_TARGET = 32;
 constexpr unsigned RECTANGLES_SPILLED = 64;
 constexpr unsigned CLASSES_SPILLED = 128;
 constexpr unsigned LEGS_STAGED = 256;
+// Wide searches only: go on where the last launch paused.
+constexpr unsigned RESUMED = 512;
 
 // Why a search has ended: `Found::stop`.
 constexpr unsigned RUNNING = 0;
@@ -77,7 +98,14 @@ constexpr unsigned RECTANGLE_BYTES = 32;
 constexpr unsigned DIVISION_BYTES = 16;
 constexpr unsigned LEG_BYTES = 24;
 
-// The group of a block.
+// Wide searches: points that a block adds up in shared memory at a time, the bytes of that, bytes of
+// scratch per rectangle for the points of a round, and bytes of a board.
+constexpr unsigned WIDE_POINTS = 256;
+constexpr unsigned WIDE_BYTES = 8 * WIDE_POINTS;
+constexpr unsigned POINT_BYTES = 16;
+constexpr unsigned BOARD_BYTES = 256;
+
+// The group of a block, or the part of it that a block of a wide search scores.
 struct Group {
     // Of `members`.
     unsigned first;
@@ -111,6 +139,16 @@ struct Axis {
     double offset;
 };
 
+// What the blocks of a wide search tell each other. Each word has a line of the cache for itself.
+struct Board {
+    // Number of the round in this launch, from 1 on; below, its points, 0 when the launch is over.
+    unsigned long long released;
+    unsigned padding[30];
+    // Blocks that have added their sums, over all rounds; block 0 does not count.
+    unsigned arrived;
+    unsigned more_padding[31];
+};
+
 // The one argument of every entry point.
 struct Task {
     // float4 gates, or records of 6 x u16.
@@ -120,10 +158,14 @@ struct Task {
     const Span* spans;
     const uint2* members;
     const Group* groups;
+    // Wide searches: of each group, a part per block.
+    const Group* parts;
     const double* thirds;
     const double* sizes;
-    // `scratch_bytes` for each block of the launch.
+    // `scratch_bytes` for each search of the launch.
     unsigned char* scratch;
+    // Wide searches: one for each.
+    Board* boards;
     Found* found;
     unsigned long long scratch_bytes;
     Axis axes[2];
@@ -152,10 +194,14 @@ struct Task {
     // Bit y: rule y exits at the close.
     unsigned at_close;
     float fee;
+    // Wide searches: evaluations of a launch after which it ends.
+    unsigned pause_after;
+    unsigned padding;
 };
 
 static_assert(sizeof(Group) == 32 && sizeof(Found) == 40, "the host writes or reads these bytes");
-static_assert(sizeof(Task) == 232, "the host writes these bytes");
+static_assert(sizeof(Board) == BOARD_BYTES, "the host zeroes these bytes");
+static_assert(sizeof(Task) == 256, "the host writes these bytes");
 
 // --- the state of a search ---
 
@@ -260,6 +306,8 @@ struct Store {
 struct Layout {
     Store store;
     float4* legs;
+    // Behind what is spilled.
+    unsigned char* rest;
 
     TRISECT_DEVICE Layout(const Task& task, unsigned char* shared, unsigned char* scratch) {
         const bool classes_spilled = (task.flags & CLASSES_SPILLED) != 0;
@@ -288,6 +336,7 @@ struct Layout {
         (rectangles_spilled ? scratch : shared) +=
             RECTANGLE_BYTES * capacity + DIVISION_BYTES * size_t{task.divisions};
         legs = reinterpret_cast<float4*>(shared);
+        rest = scratch;
     }
 };
 
@@ -1129,7 +1178,26 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
     ask(state, store, task);
 }
 
-// --- entry points ---
+// --- whole searches ---
+
+// What became of a search, to the host. One thread.
+TRISECT_DEVICE void report(const Task& task, const State& state, const Store& store,
+                           const Group& group, unsigned rule) {
+    Found found;
+    found.high = 0.0;
+    found.low = 0.0;
+    found.value = state.best_value;
+    if (state.best != NONE) {
+        const Centre centre = store.centres[state.best];
+        found.high = place(state, task.flags, 0, centre.x[0]);
+        found.low = place(state, task.flags, 1, centre.x[1]);
+    }
+    found.evaluations = state.evaluated;
+    found.iterations = state.iteration;
+    found.rounds = state.rounds;
+    found.stop = state.stop;
+    task.found[size_t{rule} * task.all_groups + group.index] = found;
+}
 
 template <class Legs>
 TRISECT_DEVICE void search(const Task& task) {
@@ -1176,24 +1244,187 @@ TRISECT_DEVICE void search(const Task& task) {
         }
     }
     if (threadIdx.x == 0) {
-        Found found;
-        found.high = 0.0;
-        found.low = 0.0;
-        found.value = state.best_value;
-        if (state.best != NONE) {
-            const Centre centre = store.centres[state.best];
-            found.high = place(state, task.flags, 0, centre.x[0]);
-            found.low = place(state, task.flags, 1, centre.x[1]);
+        report(task, state, store, group, blockIdx.y);
+    }
+}
+
+// --- one search by many blocks ---
+
+// Shows the other blocks that the board has the points of a round. All threads of block 0.
+TRISECT_DEVICE void release(Board& board, unsigned round, unsigned points) {
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        atomicExch(&board.released, static_cast<unsigned long long>(round) << 32 | points);
+    }
+}
+
+// Waits for that; returns how many. One thread of another block.
+TRISECT_DEVICE unsigned await_release(const Board& board, unsigned round) {
+    unsigned long long released = load_relaxed(&board.released);
+    while (released >> 32 != round) {
+        __nanosleep(20);
+        released = load_relaxed(&board.released);
+    }
+    __threadfence();
+    return static_cast<unsigned>(released);
+}
+
+// Tells block 0 that this block has added its sums. All threads of another block.
+TRISECT_DEVICE void arrive(Board& board) {
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        atomicAdd(&board.arrived, 1u);
+    }
+}
+
+// Waits until the other blocks have, for as many rounds. All threads of block 0.
+TRISECT_DEVICE void await_arrivals(const Board& board, unsigned rounds) {
+    if (threadIdx.x == 0) {
+        while (load_relaxed(&board.arrived) != rounds * (gridDim.x - 1)) {
+            __nanosleep(20);
         }
-        found.evaluations = state.evaluated;
-        found.iterations = state.iteration;
-        found.rounds = state.rounds;
-        found.stop = state.stop;
-        task.found[size_t{blockIdx.y} * task.all_groups + group.index] = found;
+        __threadfence();
+    }
+    __syncthreads();
+}
+
+TRISECT_DEVICE void copy(float4* to, const float4* from, size_t bytes) {
+    for (size_t i = threadIdx.x; i < bytes / sizeof(float4); i += blockDim.x) {
+        to[i] = from[i];
+    }
+}
+
+// Scores points over the part of a block and adds the sums to those of the other blocks. Within the
+// block they meet in shared memory: atomics of all warps on a few words of the same line would take
+// longer than the legs.
+template <class Legs>
+TRISECT_DEVICE void score_part(const Task& task, const Group& part, const Layout& layout,
+                               long long* local, uint2* candidates, long long* sums,
+                               unsigned points, bool at_close) {
+    Layout of_points = layout;
+    of_points.store.values = local;
+    for (unsigned start = 0; start < points; start += WIDE_POINTS) {
+        const unsigned count = points - start < WIDE_POINTS ? points - start : WIDE_POINTS;
+        of_points.store.marks = candidates + start;
+        for (unsigned i = threadIdx.x; i < count; i += blockDim.x) {
+            local[i] = 0;
+        }
+        __syncthreads();
+        if (at_close) {
+            score<Legs, true>(task, part, of_points, 0, count);
+        } else {
+            score<Legs, false>(task, part, of_points, 0, count);
+        }
+        __syncthreads();
+        // Each thread clears for the next points what it has read itself.
+        for (unsigned i = threadIdx.x; i < count; i += blockDim.x) {
+            atomicAdd(reinterpret_cast<unsigned long long*>(sums + start + i),
+                      static_cast<unsigned long long>(local[i]));
+        }
+    }
+}
+
+template <class Legs>
+TRISECT_DEVICE void search_wide(const Task& task) {
+    DYNAMIC_SHARED(unsigned char, memory);
+    long long* const local = reinterpret_cast<long long*>(memory);
+    State& state = *reinterpret_cast<State*>(memory + WIDE_BYTES);
+    const Group& group = task.groups[blockIdx.y];
+    const Group& part = task.parts[size_t{blockIdx.y} * gridDim.x + blockIdx.x];
+    const size_t search = size_t{blockIdx.z} * gridDim.y + blockIdx.y;
+    Board& board = task.boards[search];
+    const Layout layout(task, memory + WIDE_BYTES, task.scratch + search * task.scratch_bytes);
+    const Store& store = layout.store;
+    uint2* const candidates = reinterpret_cast<uint2*>(layout.rest);
+    long long* const sums = reinterpret_cast<long long*>(candidates + task.capacity);
+    float4* const saved = reinterpret_cast<float4*>(sums + task.capacity);
+    float4* const kept = reinterpret_cast<float4*>(memory + WIDE_BYTES);
+    const size_t kept_bytes = reinterpret_cast<unsigned char*>(layout.legs) - (memory + WIDE_BYTES);
+    const bool at_close = (task.at_close >> blockIdx.z & 1) != 0;
+    const bool leads = blockIdx.x == 0;
+    const unsigned warp = threadIdx.x / WARP_LANES;
+    const unsigned warps = blockDim.x / WARP_LANES;
+    if ((task.flags & LEGS_STAGED) != 0) {
+        if (at_close) {
+            stage_legs<Legs, true>(task, part, layout.legs);
+        } else {
+            stage_legs<Legs, false>(task, part, layout.legs);
+        }
+    }
+    unsigned before = 0;
+    if (leads) {
+        if ((task.flags & RESUMED) != 0) {
+            copy(kept, saved, kept_bytes);
+        } else if (warp == 0) {
+            begin(state, store, task);
+        }
+        __syncthreads();
+        before = state.evaluated;
+    }
+    for (unsigned round = 1;; ++round) {
+        unsigned points;
+        if (leads) {
+            const bool pauses = state.evaluated - before >= task.pause_after;
+            points = state.stop != RUNNING || pauses ? 0 : state.asked;
+            for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+                candidates[i] = store.marks[state.evaluated + i];
+                sums[i] = 0;
+            }
+            release(board, round, points);
+        } else {
+            // Nobody needs the last number any more: all have met since.
+            if (threadIdx.x == 0) {
+                state.asked = await_release(board, round);
+            }
+            __syncthreads();
+            points = state.asked;
+        }
+        if (points == 0) {
+            break;
+        }
+        score_part<Legs>(task, part, layout, local, candidates, sums, points, at_close);
+        if (!leads) {
+            arrive(board);
+            continue;
+        }
+        for (unsigned i = warp; i < state.dirty; i += warps) {
+            find_head(task.flags, store, state.evaluated, store.dirty[i]);
+        }
+        await_arrivals(board, round);
+        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+            store.values[state.evaluated + i] = sums[i];
+        }
+        __syncthreads();
+        for (;;) {
+            if (warp == 0) {
+                advance(state, store, task, group);
+            }
+            __syncthreads();
+            if (state.stop != RUNNING || state.asked > 0) {
+                break;
+            }
+            // All that was selected is retired: the iteration goes on without points.
+            for (unsigned i = warp; i < state.dirty; i += warps) {
+                find_head(task.flags, store, state.evaluated, store.dirty[i]);
+            }
+            __syncthreads();
+        }
+    }
+    if (leads) {
+        if (task.pause_after < task.capacity) {
+            copy(saved, kept, kept_bytes);
+        }
+        if (threadIdx.x == 0 && state.stop != RUNNING) {
+            report(task, state, store, group, blockIdx.z);
+        }
     }
 }
 
 }  // namespace direct
+
+// --- entry points ---
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_f32(const direct::Task task) {
@@ -1208,4 +1439,19 @@ direct_f16(const direct::Task task) {
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_bf16(const direct::Task task) {
     direct::search<HalfBars<Bf16>>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
+direct_wide_f32(const direct::Task task) {
+    direct::search_wide<StoredLegs>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
+direct_wide_f16(const direct::Task task) {
+    direct::search_wide<HalfBars<F16>>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
+direct_wide_bf16(const direct::Task task) {
+    direct::search_wide<HalfBars<Bf16>>(task);
 }

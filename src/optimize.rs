@@ -199,7 +199,8 @@ pub enum Path {
     /// Round by round, all at once.
     Lockstep,
     /// Left to the evaluator, [`Evaluate::searches`]: on a GPU, one launch for all of them, or a
-    /// few.
+    /// few of bounded time (about 20 ms each), with nothing to wait for between the rounds. A group
+    /// that keeps a part of the device busy has it; one search over a large batch has all of it.
     OneLaunch,
 }
 

@@ -1,7 +1,8 @@
 //! Whole searches on the GPU: the evaluations and the results of [`Direct`] on the CPU, bit for bit,
 //! under every rule, and what happens where the device leaves them to the driver.
 //!
-//! `TRISECT_TEST_GROUPS` sets how many groups the large comparison takes.
+//! `TRISECT_TEST_GROUPS` sets how many groups the large comparison takes: 2,000 unless it says so;
+//! on a real GPU, `ci/gpu-run` asks for 100,000.
 
 use trisect::{
     Batch, Bounds, Direct, DirectOptions, Division, Evaluate, EvaluateOptions, Evaluator,
@@ -404,6 +405,144 @@ fn the_driver_leaves_unwatched_searches_to_the_device() {
                 assert_eq!(outcome.bar_candidates, expected.bar_candidates);
             }
         }
+    }
+}
+
+/// Large groups, of which a search takes many blocks: all rules, all storages, members of equal and
+/// of very different lengths, some of which do not trade.
+#[test]
+fn wide_searches_are_those_of_direct() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let standin = Standin::find();
+    let mut rng = Rng::new(0x7769_6465);
+    let cases = 40;
+    let (mut searches, mut reasons) = (0, std::collections::BTreeMap::new());
+    for case in 0..cases {
+        if let Some(standin) = &standin {
+            standin.set("schedule", [0, 1, 2, 3][case % 4]);
+            standin.set("threads", [32, 64, 128][case % 3]);
+            standin.set("multiprocessors", [2, 6, 5, 9, 4][case % 5]);
+            standin.set("capability", [90, 75][case / 2 % 2]);
+        }
+        // For 4,096 legs, nearly one per bar, one block is enough.
+        let lengths: Vec<usize> = match case % 4 {
+            0 => vec![40; 220],
+            1 => (0..150).map(|_| 1 + rng.below(110)).collect(),
+            2 => vec![5000, 1, 700, 30, 2000, 0],
+            _ => (0..700).map(|_| 1 + rng.below(24)).collect(),
+        };
+        let kind = KINDS[rng.below(KINDS.len())];
+        let batch = batch_with_plateaus(kind, &lengths);
+        let groups = Groups::new(&Sharing::All, batch.len()).unwrap();
+        let bounds = draw_bounds(&mut rng);
+        let options_of_search = draw_options(&mut rng, if case % 8 == 7 { 400 } else { 70 });
+        let rules = if case % 5 == 1 {
+            &RULES[..]
+        } else {
+            &RULES[case % 2..][..1]
+        };
+        let task = SearchTask::new(&groups, rules, &bounds, &options_of_search).unwrap();
+        let evaluate = EvaluateOptions {
+            storage: match (case / 3 % 3, kind) {
+                (0, _) => Storage::F32,
+                // Lows of wild bars round to -1 in bf16.
+                (1, _) | (_, Kind::Wild) => Storage::F16,
+                _ => Storage::Bf16,
+            },
+            ..options()
+        };
+        let before = standin.as_ref().map(|standin| standin.get("wide_launches"));
+        let what = format!("wide case {case}");
+        let stops = compare(&batch, &[0], &evaluate, &task, &what);
+        let stops = stops.unwrap_or_else(|| panic!("{what} is left to the driver"));
+        if let (Some(standin), Some(before)) = (&standin, before) {
+            assert_eq!(standin.get("wide_launches"), before + 1, "{what}");
+        }
+        searches += stops.len();
+        for stop in stops {
+            *reasons.entry(format!("{stop:?}")).or_insert(0) += 1;
+        }
+    }
+    println!("{searches} wide searches: {reasons:?}");
+    assert!(reasons.len() > 3, "{reasons:?}");
+}
+
+/// A search that would hold the device for long is cut into launches; few large groups share the
+/// device, and small ones follow.
+#[test]
+fn wide_searches_are_cut_into_launches_and_share_the_device() {
+    let _alone = alone();
+    let Some(standin) = Standin::needed() else {
+        return;
+    };
+    standin.set("threads", 64);
+    standin.set("multiprocessors", 3);
+    let bounds = Bounds::symmetric(2, 0.03).unwrap();
+    let batch = batch_with_plateaus(Kind::Ties, &[3500, 3500]);
+    let groups = Groups::new(&Sharing::All, 2).unwrap();
+    let long = DirectOptions {
+        max_evaluations: 9000,
+        volume_tolerance: 0.0,
+        side_tolerance: 0.0,
+        ..DirectOptions::production()
+    };
+    let task = SearchTask::new(&groups, &RULES[..1], &bounds, &long).unwrap();
+    let stops = compare(&batch, &[0], &options(), &task, "a cut search");
+    assert_eq!(stops, Some(vec![StopReason::Evaluations]));
+    assert_eq!(standin.get("wide_launches"), 2);
+
+    standin.set("multiprocessors", 7);
+    let lengths: Vec<usize> = (0..90)
+        .map(|index| if index < 60 { 240 } else { 20 })
+        .collect();
+    let batch = batch_with_plateaus(Kind::Skilled, &lengths);
+    let labels = (0..90).map(|index| {
+        let group = if index < 60 { index % 2 } else { index };
+        format!("{group}")
+    });
+    let groups = Groups::new(&Sharing::Groups(labels.collect()), 90).unwrap();
+    let few = DirectOptions {
+        max_evaluations: 60,
+        ..DirectOptions::production()
+    };
+    let task = SearchTask::new(&groups, &RULES[..1], &bounds, &few).unwrap();
+    let (wide, all) = (standin.get("wide_launches"), standin.get("launches"));
+    let stops = compare(&batch, &[0], &options(), &task, "large and small groups");
+    assert_eq!(stops.map(|stops| stops.len()), Some(32));
+    assert_eq!(standin.get("wide_launches"), wide + 1);
+    assert_eq!(standin.get("launches"), all + 2);
+}
+
+/// Without cooperative launches, or where the blocks do not fit, the driver goes round by round.
+#[test]
+fn a_device_whose_blocks_cannot_wait_for_each_other_leaves_large_groups_to_the_driver() {
+    let _alone = alone();
+    let Some(standin) = Standin::needed() else {
+        return;
+    };
+    standin.set("threads", 64);
+    standin.set("multiprocessors", 4);
+    let batch = batch_with_plateaus(Kind::Skilled, &[1200; 60]);
+    let options_of_search = OptimizeOptions {
+        method: Method::Direct(DirectOptions {
+            max_evaluations: 40,
+            ..DirectOptions::production()
+        }),
+        exit_rule: ExitChoice::Fixed(ExitRule::Intraday),
+        ..OptimizeOptions::default()
+    };
+    let mut cpu = Evaluator::cpu(&batch, &options()).unwrap();
+    let expected = optimize(&mut cpu, &options_of_search, ()).unwrap();
+    for (cooperative, path) in [(1, Path::OneLaunch), (0, Path::Lockstep)] {
+        standin.set("cooperative", cooperative);
+        let mut gpu = Evaluator::cuda(&batch, &[0], &options()).unwrap();
+        let got = optimize(&mut gpu, &options_of_search, ()).unwrap();
+        assert_eq!(got.path, path);
+        assert_eq!(got.groups, expected.groups);
+        assert_eq!(got.rounds, expected.rounds);
     }
 }
 

@@ -653,6 +653,10 @@ fn run_searches(name: &str, options: &[&str], searches: usize) {
         .strip_prefix("searches ")
         .and_then(|rest| rest.split(' ').next()?.parse().ok());
     assert!(done >= Some(searches), "{stdout}");
+    // Wide searches, some of them cut: more launches than cases, which have six searches each.
+    let launches = stdout.trim().rsplit(' ').next();
+    let launches: usize = launches.unwrap().parse().unwrap();
+    assert!(launches > searches / 12, "{stdout}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 // the kernels of this project use: built-in variables, barriers, warp collectives, atomics,
 // dynamic shared memory, conversions. `cuda_host::launch(grid, block, shared_bytes, body)` runs
 // `body()` once per CUDA thread, as a kernel launch would, and returns when all are done.
+// `cuda_host::launch_cooperative` does the same with all blocks in flight at once, for kernels whose blocks wait
+// for each other; a thread that waits so says `__nanosleep`.
 //
 // Two back ends:
 //
@@ -19,7 +21,8 @@
 // What is checked, and ends the process with a message on stderr:
 //
 // * a barrier or a collective that some of its threads never reach, because they wait elsewhere
-//   or have ended (fibers: at once; threads: when no thread has moved for `PATIENCE`)
+//   or have ended (fibers: at once; threads: when no thread has moved for `PATIENCE`), and blocks that wait for
+//   what no block does
 // * threads of one warp in different collectives, or with different masks
 // * stores behind the dynamic shared memory of a block
 //
@@ -31,6 +34,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -175,7 +179,11 @@ inline dim3 block_extent;
 
 constexpr std::size_t STACK_BYTES = 128 * 1024;
 
-enum class State { runnable, at_block_barrier, in_collective, ended };
+/// Sleeping: it waits for another block, so it goes on only when nobody else can.
+enum class State { runnable, at_block_barrier, in_collective, sleeping, ended };
+
+/// How often all sleepers of a grid may wake and find nothing changed.
+constexpr unsigned VAIN_WAKES = 3;
 
 struct Fiber {
     ucontext_t context;
@@ -190,52 +198,56 @@ struct Fiber {
     std::uint64_t result;
 };
 
-/// All there is about the running block.
+/// All there is about a block in flight.
 struct Block {
     std::vector<Fiber> fibers;
     /// One bit per fiber that can go on.
     std::vector<std::uint64_t> runnable;
-    ucontext_t scheduler;
-    std::function<void()> body;
     dim3 index;
     void* shared;
     unsigned current;
     unsigned waiting;
+    unsigned sleeping;
     unsigned ended;
-    std::uint64_t random;
 };
 
-inline Block block;
+/// Those in flight: one, or all of a cooperative launch.
+inline std::vector<Block> blocks;
+/// The one of the running fiber.
+inline Block* running;
+inline ucontext_t scheduler;
+inline std::function<void()> body_of_launch;
+inline std::uint64_t random_state;
 
-inline Fiber& self() { return block.fibers[block.current]; }
+inline Fiber& self() { return running->fibers[running->current]; }
 
-inline unsigned rank() { return block.current; }
+inline unsigned rank() { return running->current; }
 
-inline void back_to_scheduler() { swapcontext(&self().context, &block.scheduler); }
+inline void back_to_scheduler() { swapcontext(&self().context, &scheduler); }
 
 /// A fiber serves block after block, so that its context is made once per launch.
 inline void fiber_main() {
     for (;;) {
-        block.body();
+        body_of_launch();
         self().state = State::ended;
         back_to_scheduler();
     }
 }
 
-inline void set_runnable(unsigned fiber) {
+inline void set_runnable(Block& block, unsigned fiber) {
     block.fibers[fiber].state = State::runnable;
     block.runnable[fiber / 64] |= std::uint64_t{1} << (fiber % 64);
 }
 
 inline std::uint64_t next_random() {
-    block.random ^= block.random << 13;
-    block.random ^= block.random >> 7;
-    block.random ^= block.random << 17;
-    return block.random;
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
 }
 
-/// The next fiber to run, or the number of fibers when none can.
-inline unsigned pick() {
+/// The next fiber of a block to run, or the number of its fibers when none can.
+inline unsigned pick(const Block& block) {
     const unsigned words = static_cast<unsigned>(block.runnable.size());
     const unsigned none = static_cast<unsigned>(block.fibers.size());
     if (schedule == Schedule::reverse) {
@@ -260,19 +272,19 @@ inline unsigned pick() {
     return none;
 }
 
-inline void finish_block_barrier() {
+inline void finish_block_barrier(Block& block) {
     const unsigned all = static_cast<unsigned>(block.fibers.size());
     if (block.waiting < all) {
         return;
     }
     block.waiting = 0;
     for (unsigned fiber = 0; fiber < all; ++fiber) {
-        set_runnable(fiber);
+        set_runnable(block, fiber);
     }
 }
 
 /// Lets the threads of the collective that `fiber` waits in go on, when all of them are there.
-inline void finish_collective(unsigned fiber) {
+inline void finish_collective(Block& block, unsigned fiber) {
     const Fiber& first = block.fibers[fiber];
     const unsigned warp = fiber / WARP * WARP;
     unsigned votes = 0;
@@ -311,36 +323,106 @@ inline void finish_collective(unsigned fiber) {
     }
     for (unsigned lane = 0; lane < WARP; ++lane) {
         if ((block.fibers[fiber].mask >> lane & 1) != 0) {
-            set_runnable(warp + lane);
+            set_runnable(block, warp + lane);
         }
     }
 }
 
-inline void run_block() {
+/// Lets one fiber of a block run until it waits or ends; false when none can.
+inline bool step(Block& block) {
     const unsigned all = static_cast<unsigned>(block.fibers.size());
-    block.waiting = 0;
-    block.ended = 0;
-    for (unsigned fiber = 0; fiber < all; ++fiber) {
-        set_runnable(fiber);
+    const unsigned next = pick(block);
+    if (next == all) {
+        return false;
     }
-    while (block.ended < all) {
-        const unsigned next = pick();
-        if (next == all) {
-            fail("deadlock: some threads of the block wait, the others wait elsewhere or ended");
+    block.current = next;
+    block.runnable[next / 64] &= ~(std::uint64_t{1} << (next % 64));
+    running = &block;
+    swapcontext(&scheduler, &block.fibers[next].context);
+    switch (block.fibers[next].state) {
+        case State::at_block_barrier:
+            ++block.waiting;
+            finish_block_barrier(block);
+            break;
+        case State::in_collective:
+            finish_collective(block, next);
+            break;
+        case State::sleeping:
+            ++block.sleeping;
+            break;
+        default:
+            ++block.ended;
+    }
+    return true;
+}
+
+/// Wakes who sleeps; returns how many.
+inline unsigned wake(Block& block) {
+    const unsigned woken = block.sleeping;
+    for (unsigned fiber = 0; block.sleeping > 0; ++fiber) {
+        if (block.fibers[fiber].state == State::sleeping) {
+            set_runnable(block, fiber);
+            --block.sleeping;
         }
-        block.current = next;
-        block.runnable[next / 64] &= ~(std::uint64_t{1} << (next % 64));
-        swapcontext(&block.scheduler, &block.fibers[next].context);
-        switch (block.fibers[next].state) {
-            case State::at_block_barrier:
-                ++block.waiting;
-                finish_block_barrier();
-                break;
-            case State::in_collective:
-                finish_collective(next);
-                break;
-            default:
-                ++block.ended;
+    }
+    return woken;
+}
+
+/// Which block goes on at a turn: as `pick` does among fibers.
+inline std::size_t pick_block(std::size_t turn) {
+    switch (schedule) {
+        case Schedule::forward:
+            return turn;
+        case Schedule::reverse:
+            return blocks.size() - 1 - turn;
+        default:
+            return (next_random() >> 33) % blocks.size();
+    }
+}
+
+/// Runs the blocks in flight to their ends. Forward and reverse: a block goes on until it cannot.
+inline void run_blocks() {
+    const unsigned all = static_cast<unsigned>(blocks[0].fibers.size());
+    for (Block& block : blocks) {
+        block.waiting = 0;
+        block.sleeping = 0;
+        block.ended = 0;
+        for (unsigned fiber = 0; fiber < all; ++fiber) {
+            set_runnable(block, fiber);
+        }
+    }
+    unsigned vain = 0;
+    for (;;) {
+        // What has run since the last wake, those that only woke and slept again aside.
+        std::uint64_t steps = 0;
+        if (schedule == Schedule::random && blocks.size() > 1) {
+            // One step here, one step there, while that goes on.
+            for (unsigned misses = 0; misses < 4 * blocks.size();) {
+                const bool moved = step(blocks[pick_block(0)]);
+                steps += moved;
+                misses = moved ? 0 : misses + 1;
+            }
+        }
+        for (std::size_t turn = 0; turn < blocks.size(); ++turn) {
+            Block& block = blocks[schedule == Schedule::random ? turn : pick_block(turn)];
+            while (step(block)) {
+                ++steps;
+            }
+        }
+        unsigned ended = 0;
+        for (const Block& block : blocks) {
+            ended += block.ended;
+        }
+        if (ended == all * blocks.size()) {
+            return;
+        }
+        unsigned woken = 0;
+        for (Block& block : blocks) {
+            woken += wake(block);
+        }
+        vain = steps > woken ? 0 : vain + 1;
+        if (woken == 0 || vain > VAIN_WAKES) {
+            fail("deadlock: some threads of a block wait, the others wait elsewhere or ended");
         }
     }
 }
@@ -350,12 +432,20 @@ inline void block_barrier() {
     back_to_scheduler();
 }
 
+inline void sleep() {
+    self().state = State::sleeping;
+    back_to_scheduler();
+}
+
+/// The fence is that of the one OS thread.
+inline void fence() {}
+
 /// One collective of the threads in `mask`: `value` is what this thread gives, the result what it
 /// gets (the value of lane `source`, or the votes).
 inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t value,
                                 unsigned source) {
     Fiber& fiber = self();
-    if ((mask >> (block.current % WARP) & 1) == 0) {
+    if ((mask >> (rank() % WARP) & 1) == 0) {
         fail("a thread is not in the mask of its collective");
     }
     fiber.state = State::in_collective;
@@ -367,45 +457,64 @@ inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t va
     return fiber.result;
 }
 
-template <class Body>
-void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+/// Launches with `in_flight` blocks at a time: one, or all.
+inline void launch_in_flight(dim3 grid, dim3 extent, std::size_t shared_bytes, std::function<void()> body,
+                             unsigned in_flight) {
     const std::lock_guard lock(launching());
     const unsigned threads = volume(extent);
     grid_extent = grid;
     block_extent = extent;
-    block.random = seed * 0x9e3779b97f4a7c15u + 1;
-    block.body = std::ref(body);
-    block.fibers.resize(threads);
-    block.runnable.assign((threads + 63) / 64, 0);
-    for (unsigned thread = 0; thread < threads; ++thread) {
-        Fiber& fiber = block.fibers[thread];
-        fiber.index = at(thread, extent);
-        if (fiber.stack == nullptr) {
-            fiber.stack.reset(new unsigned char[STACK_BYTES]);
+    random_state = seed * 0x9e3779b97f4a7c15u + 1;
+    body_of_launch = std::move(body);
+    blocks.resize(in_flight);
+    std::vector<std::unique_ptr<Shared>> shared;
+    for (Block& block : blocks) {
+        shared.push_back(std::make_unique<Shared>(shared_bytes));
+        block.shared = shared.back()->data();
+        block.fibers.resize(threads);
+        block.runnable.assign((threads + 63) / 64, 0);
+        for (unsigned thread = 0; thread < threads; ++thread) {
+            Fiber& fiber = block.fibers[thread];
+            fiber.index = at(thread, extent);
+            if (fiber.stack == nullptr) {
+                fiber.stack.reset(new unsigned char[STACK_BYTES]);
+            }
+            getcontext(&fiber.context);
+            fiber.context.uc_stack.ss_sp = fiber.stack.get();
+            fiber.context.uc_stack.ss_size = STACK_BYTES;
+            fiber.context.uc_link = nullptr;
+            makecontext(&fiber.context, fiber_main, 0);
         }
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK_BYTES;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, fiber_main, 0);
     }
-    Shared shared(shared_bytes);
-    block.shared = shared.data();
-    for (unsigned index = 0; index < volume(grid); ++index) {
-        block.index = at(index, grid);
-        shared.poison(index);
-        run_block();
-        shared.check();
+    for (unsigned index = 0; index < volume(grid); index += in_flight) {
+        for (unsigned block = 0; block < in_flight; ++block) {
+            blocks[block].index = at(index + block, grid);
+            shared[block]->poison(index + block);
+        }
+        run_blocks();
+        for (const std::unique_ptr<Shared>& memory : shared) {
+            memory->check();
+        }
     }
 }
 
+template <class Body>
+void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+    launch_in_flight(grid, extent, shared_bytes, std::ref(body), 1);
+}
+
+template <class Body>
+void launch_cooperative(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+    launch_in_flight(grid, extent, shared_bytes, std::ref(body), volume(grid));
+}
+
 inline dim3 thread_index() { return self().index; }
-inline dim3 block_index() { return block.index; }
-inline void* shared_memory() { return block.shared; }
+inline dim3 block_index() { return running->index; }
+inline void* shared_memory() { return running->shared; }
 
 #else  // CUDA_HOST_THREADS
 
-/// Blocks in flight at the same time.
+/// Blocks in flight at the same time, unless the launch is cooperative.
 constexpr unsigned TEAMS = 2;
 
 /// Without a finished block for so long, some threads wait for others that never come.
@@ -442,6 +551,15 @@ inline unsigned rank() { return self.rank; }
 
 inline void block_barrier() { self.team->barrier.arrive_and_wait(); }
 
+inline void sleep() { std::this_thread::sleep_for(std::chrono::microseconds(20)); }
+
+/// Each fence comes after those before it, and with them what they made visible: ThreadSanitizer does not follow
+/// fences as such.
+inline void fence() {
+    static std::atomic<unsigned> order{0};
+    order.fetch_add(1, std::memory_order_acq_rel);
+}
+
 inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t value,
                                 unsigned source) {
     if (mask != FULL_WARP) {
@@ -468,8 +586,8 @@ inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t va
     return result;
 }
 
-template <class Body>
-void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+inline void launch_in_flight(dim3 grid, dim3 extent, std::size_t shared_bytes, const std::function<void()>& body,
+                             unsigned in_flight) {
     const std::lock_guard lock(launching());
     const unsigned threads = volume(extent);
     const unsigned blocks = volume(grid);
@@ -479,7 +597,7 @@ void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
     grid_extent = grid;
     block_extent = extent;
     std::vector<std::unique_ptr<Team>> teams;
-    for (unsigned team = 0; team < std::min(TEAMS, blocks); ++team) {
+    for (unsigned team = 0; team < std::min(in_flight, blocks); ++team) {
         teams.push_back(std::make_unique<Team>(threads, shared_bytes));
     }
 
@@ -521,6 +639,16 @@ void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
     for (std::thread& thread : pool) {
         thread.join();
     }
+}
+
+template <class Body>
+void launch(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+    launch_in_flight(grid, extent, shared_bytes, std::ref(body), TEAMS);
+}
+
+template <class Body>
+void launch_cooperative(dim3 grid, dim3 extent, std::size_t shared_bytes, Body&& body) {
+    launch_in_flight(grid, extent, shared_bytes, std::ref(body), volume(grid));
 }
 
 inline dim3 thread_index() { return self.thread; }
@@ -567,6 +695,11 @@ inline unsigned lane() { return rank() % WARP; }
 // --- barriers and collectives ---
 
 inline void __syncthreads() { cuda_host::block_barrier(); }
+
+inline void __threadfence() { cuda_host::fence(); }
+
+/// Lets the other blocks go on.
+inline void __nanosleep(unsigned) { cuda_host::sleep(); }
 
 inline void __syncwarp(unsigned mask = cuda_host::FULL_WARP) {
     cuda_host::collective(cuda_host::Collective::barrier, mask, 0, cuda_host::lane());
@@ -636,6 +769,12 @@ T atomicMax(T* at, T value) {
                                                        __ATOMIC_RELAXED)) {
     }
     return old;
+}
+
+/// What is in memory now: common.cuh has it for the device.
+template <class T>
+T load_relaxed(const T* at) {
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
 }
 
 // --- arithmetic and bits ---

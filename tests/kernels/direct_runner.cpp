@@ -1,12 +1,13 @@
 // Runs whole searches on a CPU over legs that it draws, and checks that nothing but the search shows: the same bits
-// for every number of threads and, with fibers, for every schedule. Meant for the sanitizers; that the bits are the
-// right ones is tested through the stand-in driver.
+// for every number of threads and blocks, for every place where a wide search is cut and, with fibers, for every
+// schedule. Meant for the sanitizers, too; that the bits are the right ones is tested through the stand-in driver.
 //
 //   direct_runner SEARCHES
 //
-// Prints "searches S evaluations E", or the first difference and exits with 1.
+// Prints "searches S evaluations E launches L" (those of wide searches), or the first difference and exits with 1.
 #include "../../kernels/direct.cu"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <iostream>
@@ -144,6 +145,74 @@ std::vector<direct::Found> run(const Case& drawn, unsigned threads) {
     return found;
 }
 
+/// The first search of each group by several blocks, cut after every `pause_after` evaluations; adds to `launches`.
+std::vector<direct::Found> run_wide(const Case& drawn, unsigned threads, unsigned blocks, unsigned pause_after,
+                                    std::size_t& launches) {
+    direct::Task task = drawn.task;
+    const unsigned groups = task.all_groups;
+    const unsigned searches = 2 * groups;
+    // The members of a group in equal parts: with more blocks than members, some have none.
+    std::vector<uint2> members = drawn.members;
+    std::vector<direct::Group> parts;
+    unsigned most_legs = 0;
+    for (const direct::Group& group : drawn.groups) {
+        for (unsigned block = 0; block < blocks; ++block) {
+            const unsigned start = group.members * block / blocks;
+            const unsigned end = group.members * (block + 1) / blocks;
+            direct::Group part = group;
+            part.first = group.first + start;
+            part.members = end - start;
+            part.legs = 0;
+            for (unsigned member = part.first; member < part.first + part.members; ++member) {
+                members[member].y = part.legs;
+                part.legs += drawn.spans[members[member].x].longs + drawn.spans[members[member].x].shorts;
+            }
+            most_legs = std::max(most_legs, part.legs);
+            parts.push_back(part);
+        }
+    }
+    const bool staged = (task.flags & direct::LEGS_STAGED) != 0;
+    unsigned store = direct::STATE_BYTES;
+    store += task.flags & direct::CLASSES_SPILLED ? 0 : direct::CLASS_BYTES * task.classes;
+    store += task.flags & direct::RECTANGLES_SPILLED
+                 ? 0
+                 : direct::RECTANGLE_BYTES * task.capacity + direct::DIVISION_BYTES * task.divisions;
+    const unsigned shared = direct::WIDE_BYTES + store + (staged ? direct::LEG_BYTES * most_legs : 0);
+    task.scratch_bytes += direct::POINT_BYTES * task.capacity + store;
+    std::vector<direct::Centre> scratch(searches * ((task.scratch_bytes + 15) / 16));
+    std::vector<direct::Found> found(searches);
+    std::vector<direct::Board> boards(searches);
+    task.legs = drawn.gates.data();
+    task.terms = drawn.terms.data();
+    task.spans = drawn.spans.data();
+    task.members = members.data();
+    task.thirds = drawn.thirds.data();
+    task.sizes = drawn.sizes.data();
+    task.scratch = reinterpret_cast<unsigned char*>(scratch.data());
+    task.boards = boards.data();
+    task.found = found.data();
+    task.pause_after = pause_after;
+#ifdef CUDA_HOST_THREADS
+    const unsigned at_once = 1;
+#else
+    const unsigned at_once = groups;
+#endif
+    for (unsigned first = 0; first < groups; first += at_once) {
+        task.groups = drawn.groups.data() + first;
+        task.parts = parts.data() + first * blocks;
+        task.flags = drawn.task.flags;
+        // As many launches as the host would plan, which cannot know how soon a search ends.
+        for (unsigned done = 0; done < task.capacity; done += std::min(pause_after, task.capacity)) {
+            std::fill(boards.begin(), boards.end(), direct::Board{});
+            cuda_host::launch_cooperative({blocks, at_once, 2}, {threads, 1, 1}, shared,
+                                          [&] { direct_wide_f32(task); });
+            task.flags |= direct::RESUMED;
+            ++launches;
+        }
+    }
+    return found;
+}
+
 void compare(unsigned seed, const std::vector<direct::Found>& expected, const std::vector<direct::Found>& got,
              const std::string& what) {
     for (std::size_t at = 0; at < expected.size(); ++at) {
@@ -160,6 +229,7 @@ int main(int argc, char** argv) {
     const unsigned long wanted = argc > 1 ? std::stoul(argv[1]) : 100;
     std::size_t searches = 0;
     std::size_t evaluations = 0;
+    std::size_t launches = 0;
     for (unsigned seed = 0; searches < wanted; ++seed) {
         const Case drawn = draw(seed);
         const std::vector<direct::Found> found = run(drawn, 32);
@@ -172,14 +242,25 @@ int main(int argc, char** argv) {
         }
         searches += found.size();
         compare(seed, found, run(drawn, 96), "the number of threads");
+        const unsigned all = ~0u;
 #ifndef CUDA_HOST_THREADS
+        const unsigned blocks = 1 + seed % 4;
+        compare(seed, found, run_wide(drawn, 64, blocks, all, launches), "the number of blocks");
         cuda_host::schedule = cuda_host::Schedule::reverse;
         compare(seed, found, run(drawn, 64), "the schedule");
+        compare(seed, found, run_wide(drawn, 64, 1 + blocks % 4, 1 + drawn.task.capacity / 3, launches),
+                "where a wide search was cut");
         cuda_host::schedule = cuda_host::Schedule::random;
         cuda_host::seed = seed + 1;
         compare(seed, found, run(drawn, 256), "the schedule");
+        compare(seed, found, run_wide(drawn, 96, 1 + (blocks + 1) % 4, 1 + drawn.task.capacity / 2, launches),
+                "the schedule of a wide search");
         cuda_host::schedule = cuda_host::Schedule::forward;
+#else
+        // Every CUDA thread is one of the machine here: few.
+        compare(seed, found, run_wide(drawn, 64, 2, seed % 2 == 0 ? all : 1 + drawn.task.capacity / 2, launches),
+                "the number of blocks");
 #endif
     }
-    std::cout << "searches " << searches << " evaluations " << evaluations << '\n';
+    std::cout << "searches " << searches << " evaluations " << evaluations << " launches " << launches << '\n';
 }

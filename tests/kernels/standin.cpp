@@ -15,6 +15,8 @@
 //   driver_version   13000      what cuDriverGetVersion says; images need a major version of at least 13
 //   memory           4294967296 bytes of every device
 //   reserved         0          of these, bytes that other processes hold
+//   multiprocessors  0          n: so many, whatever the capability says
+//   cooperative      1          0: the device takes no cooperative launches
 //   memory_pools     1          0: the device has no cuMemAllocAsync, and cudarc does without
 //   init_error       0          the code (CUresult) that cuInit returns
 //   load_error       0          the code that cuModuleLoadData returns: 200 bad image, 209 no code for this device
@@ -34,6 +36,7 @@
 //   live_pinned, pinned *            pinned host memory, not per device: allocations not freed, calls
 //   live_contexts, live_streams, live_events, live_modules
 //   launches *, graph_launches *     kernels run, those of graphs included; graphs launched
+//   wide_launches *                  cooperative launches run; they count as launches, too
 //   to_device *, to_host *           bytes copied
 //   synchronizations *               calls that wait for a stream, an event or a context
 //   violations *                     what the checks above found; each is described on stderr
@@ -87,6 +90,7 @@ enum : Result {
     LAUNCH_OUT_OF_RESOURCES = 701,
     CONTEXT_IS_DESTROYED = 709,
     LAUNCH_FAILED = 719,
+    COOPERATIVE_LAUNCH_TOO_LARGE = 720,
     NOT_SUPPORTED = 801,
     STREAM_CAPTURE_UNSUPPORTED = 900,
     STREAM_CAPTURE_UNMATCHED = 903,
@@ -118,6 +122,7 @@ constexpr ErrorText ERRORS[] = {
     {LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
     {CONTEXT_IS_DESTROYED, "CUDA_ERROR_CONTEXT_IS_DESTROYED", "context is destroyed"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {COOPERATIVE_LAUNCH_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks in cooperative launch"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {803, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "system has unsupported display driver / cuda driver combination"},
     {STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
@@ -227,6 +232,8 @@ Control controls[] = {
     {"driver_version", 13000, 0},
     {"memory", 4LL << 30, 0},
     {"reserved", 0, 0},
+    {"multiprocessors", 0, 0},
+    {"cooperative", 1, 0},
     {"memory_pools", 1, 0},
     {"init_error", 0, 0},
     {"load_error", 0, 0},
@@ -263,6 +270,7 @@ struct Counters {
     long long frees = 0;
     long long launches = 0;
     long long graph_launches = 0;
+    long long wide_launches = 0;
     long long to_device = 0;
     long long to_host = 0;
     long long synchronizations = 0;
@@ -529,6 +537,11 @@ const Model& model() {
         }
     }
     return *found;
+}
+
+int multiprocessors() {
+    const long long wanted = control("multiprocessors");
+    return wanted != 0 ? static_cast<int>(wanted) : model().multiprocessors;
 }
 
 // A call that needs no context.
@@ -862,6 +875,7 @@ Result enter_function(void* handle, Body body, const char* name = __builtin_FUNC
 
 Result run_kernel(Context& context, const standin::Kernel& kernel, standin::Launch launch) {
     counters[context.device].launches += 1;
+    counters[context.device].wide_launches += kernel.cooperative;
     if (falls_due("fail_launch")) {
         return LAUNCH_FAILED;
     }
@@ -917,7 +931,8 @@ int resident_blocks(const Function& function, int threads, std::size_t shared) {
     const int warps = (threads + 31) / 32;
     const int by_threads = device.threads_per_multiprocessor / (32 * warps);
     const int by_registers = ALL_REGISTERS / (32 * warps * REGISTERS);
-    const int by_shared = device.shared_per_multiprocessor / (static_cast<int>(shared) + RESERVED_SHARED);
+    const int reserved = device.capability < 80 ? 0 : RESERVED_SHARED;
+    const int by_shared = device.shared_per_multiprocessor / std::max(1, static_cast<int>(shared) + reserved);
     return std::min({by_threads, by_registers, by_shared, device.blocks_per_multiprocessor});
 }
 
@@ -1009,6 +1024,7 @@ EXPORT long long standin_get(const char* name, int device) {
         {"live_events", [&] { return over_contexts([](const Context& context) { return context.events.size(); }); }},
         {"live_modules", [&] { return over_contexts([](const Context& context) { return context.modules.size(); }); }},
         {"launches", [&] { return over_devices([](int i) { return counters[i].launches; }); }},
+        {"wide_launches", [&] { return over_devices([](int i) { return counters[i].wide_launches; }); }},
         {"graph_launches", [&] { return over_devices([](int i) { return counters[i].graph_launches; }); }},
         {"to_device", [&] { return over_devices([](int i) { return counters[i].to_device; }); }},
         {"to_host", [&] { return over_devices([](int i) { return counters[i].to_host; }); }},
@@ -1150,7 +1166,7 @@ API cuDeviceGetAttribute(int* value, int attribute, int device) {
             {WARP_SIZE, 32},
             {MAX_REGISTERS_PER_BLOCK, ALL_REGISTERS},
             {CLOCK_RATE, 1980000},
-            {MULTIPROCESSOR_COUNT, properties.multiprocessors},
+            {MULTIPROCESSOR_COUNT, multiprocessors()},
             {INTEGRATED, 0},
             {CAN_MAP_HOST_MEMORY, 1},
             {COMPUTE_MODE, 0},
@@ -1171,7 +1187,7 @@ API cuDeviceGetAttribute(int* value, int attribute, int device) {
             {MAX_REGISTERS_PER_MULTIPROCESSOR, ALL_REGISTERS},
             {MANAGED_MEMORY, 0},
             {CONCURRENT_MANAGED_ACCESS, 0},
-            {COOPERATIVE_LAUNCH, 0},
+            {COOPERATIVE_LAUNCH, control("cooperative")},
             {MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, properties.shared_per_block},
             {MAX_BLOCKS_PER_MULTIPROCESSOR, properties.blocks_per_multiprocessor},
             {RESERVED_SHARED_MEMORY_PER_BLOCK, RESERVED_SHARED},
@@ -1671,30 +1687,57 @@ API cuOccupancyAvailableDynamicSMemPerBlock(std::size_t* bytes, void* handle, in
     });
 }
 
+// What both kinds of launch do.
+Result launch_kernel(void* handle, standin::Dim grid, standin::Dim block, unsigned shared, void* stream_handle,
+                     void** parameters, bool cooperative) {
+    return enter_stream(
+        stream_handle,
+        [&](const std::shared_ptr<Stream>& stream) -> Result {
+            Context& context = *stream->context;
+            const Function* function = known_function(context, handle);
+            if (!function) {
+                return INVALID_HANDLE;
+            }
+            const standin::Kernel& kernel = *function->kernel;
+            Result result = check_launch(*function, grid, block, shared);
+            if (result == SUCCESS && !parameters) {
+                result = INVALID_VALUE;
+            }
+            if (result == SUCCESS && cooperative) {
+                const int threads = static_cast<int>(block.x * block.y * block.z);
+                const long long most = 1LL * resident_blocks(*function, threads, shared) * multiprocessors();
+                const bool fits = 1LL * grid.x * grid.y * grid.z <= most;
+                result = control("cooperative") == 0 ? NOT_SUPPORTED : fits ? SUCCESS : COOPERATIVE_LAUNCH_TOO_LARGE;
+            } else if (result == SUCCESS && kernel.cooperative) {
+                // On a device, this one would hang now and then.
+                result = INVALID_VALUE;
+            }
+            if (result != SUCCESS) {
+                violation(
+                    "%s: launch of (%u, %u, %u) blocks of (%u, %u, %u) threads with %u bytes of shared memory refused",
+                    kernel.name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared);
+                return result;
+            }
+            // Arguments are taken when the launch is called, memory is seen when it runs.
+            const auto* bytes = static_cast<const unsigned char*>(parameters[0]);
+            auto taken = std::make_shared<std::vector<unsigned char>>(bytes, bytes + kernel.parameter_bytes);
+            return enqueue(*stream, [&context, &kernel, grid, block, shared, taken]() -> Result {
+                return run_kernel(context, kernel, {grid, block, shared, taken->data(), nullptr});
+            });
+        },
+        cooperative ? "cuLaunchCooperativeKernel" : "cuLaunchKernel");
+}
+
 API cuLaunchKernel(void* handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
-                   unsigned block_z, unsigned shared, void* stream_handle, void** parameters, void** extra) {
-    return enter_stream(stream_handle, [&](const std::shared_ptr<Stream>& stream) -> Result {
-        Context& context = *stream->context;
-        const Function* function = known_function(context, handle);
-        if (!function) {
-            return INVALID_HANDLE;
-        }
-        const standin::Kernel& kernel = *function->kernel;
-        const standin::Dim grid = {grid_x, grid_y, grid_z};
-        const standin::Dim block = {block_x, block_y, block_z};
-        const Result result = check_launch(*function, grid, block, shared);
-        if (result != SUCCESS || !parameters || extra) {
-            violation("%s: launch of (%u, %u, %u) blocks of (%u, %u, %u) threads with %u bytes of shared memory refused",
-                      kernel.name, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared);
-            return result == SUCCESS ? INVALID_VALUE : result;
-        }
-        // Arguments are taken when the launch is called, memory is seen when it runs.
-        const auto* bytes = static_cast<const unsigned char*>(parameters[0]);
-        auto taken = std::make_shared<std::vector<unsigned char>>(bytes, bytes + kernel.parameter_bytes);
-        return enqueue(*stream, [&context, &kernel, grid, block, shared, taken]() -> Result {
-            return run_kernel(context, kernel, {grid, block, shared, taken->data(), nullptr});
-        });
-    });
+                   unsigned block_z, unsigned shared, void* stream, void** parameters, void** extra) {
+    return launch_kernel(handle, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, stream,
+                         extra ? nullptr : parameters, false);
+}
+
+API cuLaunchCooperativeKernel(void* handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                              unsigned block_y, unsigned block_z, unsigned shared, void* stream, void** parameters) {
+    return launch_kernel(handle, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, stream, parameters,
+                         true);
 }
 
 // --- graphs: one stream's work, recorded and run again ---

@@ -36,6 +36,8 @@ struct Kernel {
     void (*run)(const Launch&, unsigned schedule);
     // The grid does not depend on the number of threads: the control "threads" may change it.
     bool any_threads;
+    // Its blocks wait for each other: only a cooperative launch will do.
+    bool cooperative;
 };
 
 // All entry points of the project's kernels.

@@ -178,15 +178,20 @@ std::string check(const standin::Launch& launch) {
     return wrong.empty() ? Extents(launch, round, VARIANT).check() : wrong;
 }
 
-template <class Argument, void (*KERNEL)(Argument)>
+template <class Argument, void (*KERNEL)(Argument), bool COOPERATIVE = false>
 void run_with(const standin::Launch& launch, unsigned schedule) {
     using cuda_host::Schedule;
     cuda_host::schedule = schedule == 0 ? Schedule::forward : schedule == 1 ? Schedule::reverse : Schedule::random;
     cuda_host::seed = schedule;
     Argument argument;
     std::memcpy(&argument, launch.parameters, sizeof argument);
-    cuda_host::launch({launch.grid.x, launch.grid.y, launch.grid.z}, {launch.block.x, launch.block.y, launch.block.z},
-                      launch.shared, [&] { KERNEL(argument); });
+    const dim3 grid = {launch.grid.x, launch.grid.y, launch.grid.z};
+    const dim3 block = {launch.block.x, launch.block.y, launch.block.z};
+    if (COOPERATIVE) {
+        cuda_host::launch_cooperative(grid, block, launch.shared, [&] { KERNEL(argument); });
+    } else {
+        cuda_host::launch(grid, block, launch.shared, [&] { KERNEL(argument); });
+    }
 }
 
 template <void (*KERNEL)(Round)>
@@ -199,6 +204,11 @@ void run(const standin::Launch& launch, unsigned schedule) {
 template <void (*KERNEL)(direct::Task)>
 void run_searches(const standin::Launch& launch, unsigned schedule) {
     run_with<direct::Task, KERNEL>(launch, schedule);
+}
+
+template <void (*KERNEL)(direct::Task)>
+void run_wide_searches(const standin::Launch& launch, unsigned schedule) {
+    run_with<direct::Task, KERNEL, true>(launch, schedule);
 }
 
 // Bytes of the classes, and of the rectangles with their divisions.
@@ -236,11 +246,45 @@ std::string check_members(const standin::Launch& launch, const direct::Task& tas
     return legs == group.legs ? "" : text("legs of a group", group.legs, legs);
 }
 
-template <const Variant& VARIANT>
+// A group, or a part of it, that one block scores with `shared` bytes of shared memory for its legs.
+std::string check_group(const standin::Launch& launch, const direct::Task& task, const Variant& variant,
+                        const direct::Group& group, std::size_t shared) {
+    const bool staged = (task.flags & direct::LEGS_STAGED) != 0;
+    const std::size_t legs = staged ? std::size_t{direct::LEG_BYTES} * group.legs : 0;
+    if (shared < legs) {
+        return text("shared memory for legs", shared, legs);
+    }
+    const std::string wrong = check_members(launch, task, variant, group);
+    return wrong.empty() ? "" : "group " + std::to_string(group.index) + ": " + wrong;
+}
+
+// The parts of a group follow each other.
+std::string check_parts(const standin::Launch& launch, const direct::Task& task, const Variant& variant,
+                        const direct::Group& group, const direct::Group* parts, std::size_t shared) {
+    unsigned next = group.first;
+    unsigned legs = 0;
+    for (unsigned block = 0; block < launch.grid.x; ++block) {
+        const direct::Group part = parts[block];
+        if (part.first != next || part.index != group.index || part.scale != group.scale) {
+            return text("first member of a part", part.first, next);
+        }
+        const std::string wrong = check_group(launch, task, variant, part, shared);
+        if (!wrong.empty()) {
+            return wrong;
+        }
+        next += part.members;
+        legs += part.legs;
+    }
+    return next == group.first + group.members && legs == group.legs ? "" : "the parts are not the group";
+}
+
+template <const Variant& VARIANT, bool WIDE>
 std::string check_searches(const standin::Launch& launch) {
     direct::Task task;
     std::memcpy(&task, launch.parameters, sizeof task);
-    if (launch.block.x % 32 != 0 || launch.block.y != 1 || launch.block.z != 1 || launch.grid.z != 1) {
+    const unsigned groups = WIDE ? launch.grid.y : launch.grid.x;
+    const unsigned rules = WIDE ? launch.grid.z : launch.grid.y;
+    if (launch.block.x % 32 != 0 || launch.block.y != 1 || launch.block.z != 1 || (!WIDE && launch.grid.z != 1)) {
         return "blocks are not of whole warps in one dimension, or grids have three";
     }
     if (task.capacity == 0 || task.capacity > 1u << 17 || task.classes == 0 || task.divisions == 0) {
@@ -252,36 +296,55 @@ std::string check_searches(const standin::Launch& launch) {
     std::size_t scratch = 0;
     (classes_spilled ? scratch : shared) += class_bytes(task);
     (rectangles_spilled ? scratch : shared) += rectangle_bytes(task);
+    const std::size_t searches = std::size_t{groups} * rules;
+    if (WIDE) {
+        scratch += std::size_t{direct::POINT_BYTES} * task.capacity + shared;
+        shared += direct::WIDE_BYTES;
+        if (task.pause_after == 0) {
+            return "a launch without evaluations";
+        }
+        if (!launch.inside(task.boards, searches * sizeof(direct::Board))) {
+            return "boards leave their allocation";
+        }
+        for (std::size_t search = 0; search < searches; ++search) {
+            if (task.boards[search].released != 0 || task.boards[search].arrived != 0) {
+                return "a board is not zero";
+            }
+        }
+        if (!launch.inside(task.parts, std::size_t{groups} * launch.grid.x * sizeof(direct::Group))) {
+            return "parts leave their allocation";
+        }
+    }
     if (task.scratch_bytes != scratch) {
         return text("scratch of a search", task.scratch_bytes, scratch);
     }
-    const std::size_t blocks = std::size_t{launch.grid.x} * launch.grid.y;
-    if (scratch > 0 && !launch.inside(task.scratch, blocks * scratch)) {
+    if (scratch > 0 && !launch.inside(task.scratch, searches * scratch)) {
         return "scratch leaves its allocation";
     }
     if (!launch.inside(task.thirds, direct::THIRDS * sizeof(double)) ||
         !launch.inside(task.sizes, task.classes * sizeof(double))) {
         return "tables leave their allocation";
     }
-    if (!launch.inside(task.groups, launch.grid.x * sizeof(direct::Group))) {
+    if (!launch.inside(task.groups, groups * sizeof(direct::Group))) {
         return "groups leave their allocation";
     }
-    if (!launch.inside(task.found, std::size_t{launch.grid.y} * task.all_groups * sizeof(direct::Found))) {
+    if (!launch.inside(task.found, std::size_t{rules} * task.all_groups * sizeof(direct::Found))) {
         return "results leave their allocation";
     }
-    for (unsigned x = 0; x < launch.grid.x; ++x) {
-        const direct::Group group = task.groups[x];
-        const bool staged = (task.flags & direct::LEGS_STAGED) != 0;
-        const std::size_t legs = staged ? std::size_t{direct::LEG_BYTES} * group.legs : 0;
-        if (launch.shared < shared + legs) {
-            return text("shared memory", launch.shared, shared + legs);
-        }
+    if (launch.shared < shared) {
+        return text("shared memory", launch.shared, shared);
+    }
+    const std::size_t for_legs = launch.shared - shared;
+    for (unsigned at = 0; at < groups; ++at) {
+        const direct::Group group = task.groups[at];
         if (group.index >= task.all_groups || group.members == 0) {
             return "a group is not one of all, or empty";
         }
-        const std::string wrong = check_members(launch, task, VARIANT, group);
+        const std::string wrong =
+            WIDE ? check_parts(launch, task, VARIANT, group, task.parts + std::size_t{at} * launch.grid.x, for_legs)
+                 : check_group(launch, task, VARIANT, group, for_legs);
         if (!wrong.empty()) {
-            return "group " + std::to_string(group.index) + ": " + wrong;
+            return wrong;
         }
     }
     return "";
@@ -347,17 +410,20 @@ void run_optima(const standin::Launch& launch, unsigned schedule) {
 
 const std::vector<standin::Kernel>& standin::kernels() {
     static const std::vector<Kernel> all = {
-        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check<INTRADAY_F32>, run<evaluate_intraday_f32>, false},
-        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_f16>, false},
-        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_bf16>, false},
-        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>, false},
-        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>, false},
-        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>, false},
-        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32>, run_searches<direct_f32>, true},
-        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF>, run_searches<direct_f16>, true},
-        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF>, run_searches<direct_bf16>, true},
-        {"exact_intraday", sizeof(exact::Task), exact::MAX_THREADS, check_optima<false>, run_optima<exact_intraday>, true},
-        {"exact_close", sizeof(exact::Task), exact::MAX_THREADS, check_optima<true>, run_optima<exact_close>, true},
+        {"evaluate_intraday_f32", sizeof(Round), MAX_THREADS, check<INTRADAY_F32>, run<evaluate_intraday_f32>, false, false},
+        {"evaluate_intraday_f16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_f16>, false, false},
+        {"evaluate_intraday_bf16", sizeof(Round), MAX_THREADS, check<INTRADAY_HALF>, run<evaluate_intraday_bf16>, false, false},
+        {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>, false, false},
+        {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>, false, false},
+        {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>, false, false},
+        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false>, run_searches<direct_f32>, true, false},
+        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false>, run_searches<direct_f16>, true, false},
+        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false>, run_searches<direct_bf16>, true, false},
+        {"direct_wide_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true>, run_wide_searches<direct_wide_f32>, true, true},
+        {"direct_wide_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true>, run_wide_searches<direct_wide_f16>, true, true},
+        {"direct_wide_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true>, run_wide_searches<direct_wide_bf16>, true, true},
+        {"exact_intraday", sizeof(exact::Task), exact::MAX_THREADS, check_optima<false>, run_optima<exact_intraday>, true, false},
+        {"exact_close", sizeof(exact::Task), exact::MAX_THREADS, check_optima<true>, run_optima<exact_close>, true, false},
     };
     return all;
 }

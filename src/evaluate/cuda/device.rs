@@ -34,7 +34,7 @@ const FATBIN: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/ker
 const FATBIN: Option<&[u8]> = None;
 
 /// Functions of the driver that this file calls, cudarc's own calls included.
-const DRIVER_FUNCTIONS: [&str; 36] = [
+const DRIVER_FUNCTIONS: [&str; 38] = [
     "cuInit",
     "cuDeviceGet",
     "cuDeviceGetCount",
@@ -53,6 +53,7 @@ const DRIVER_FUNCTIONS: [&str; 36] = [
     "cuFuncSetAttribute",
     "cuGetErrorName",
     "cuGetErrorString",
+    "cuLaunchCooperativeKernel",
     "cuLaunchKernel",
     "cuMemAllocAsync",
     "cuMemAlloc_v2",
@@ -67,6 +68,7 @@ const DRIVER_FUNCTIONS: [&str; 36] = [
     "cuModuleGetFunction",
     "cuModuleLoadData",
     "cuModuleUnload",
+    "cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags",
     "cuStreamCreate",
     "cuStreamDestroy_v2",
     "cuStreamSynchronize",
@@ -91,6 +93,16 @@ pub(super) struct Limits {
     pub multiprocessors: usize,
     /// Shared memory that a block can have at most, in bytes.
     pub shared_bytes: usize,
+    /// Whether blocks of one launch may wait for each other.
+    pub cooperative: bool,
+}
+
+/// How many blocks of how many threads, and the shared memory of each, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaunchShape {
+    pub grid: [u32; 3],
+    pub threads: u32,
+    pub shared_bytes: u32,
 }
 
 /// A device with a context of its own user.
@@ -235,6 +247,7 @@ impl Gpu {
             shared_bytes: size(attribute(
                 Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
             )?),
+            cooperative: attribute(Attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH)? != 0,
         };
         let (module, image) = load(&context, index, capability)?;
         Ok(Self {
@@ -450,29 +463,85 @@ impl Gpu {
         shared_bytes: u32,
         argument: A,
     ) -> Result<(), Error> {
-        let doing = "launching a kernel";
-        if !self.functions.contains_key(kernel) {
-            let function = self
-                .module
-                .load_function(kernel)
-                .map_err(self.error("finding a kernel"))?;
-            let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            let most = i32::try_from(self.limits.shared_bytes).unwrap_or(i32::MAX);
-            function
-                .set_attribute(attribute, most)
-                .map_err(self.error("raising the shared memory of a kernel"))?;
-            self.functions.insert(kernel, function);
+        let shape = LaunchShape {
+            grid: [grid.0, grid.1, 1],
+            threads,
+            shared_bytes,
+        };
+        // SAFETY: by the contract of this function.
+        unsafe { self.launch_as(kernel, shape, false, argument) }
+    }
+
+    /// Launches a kernel whose blocks wait for each other; see [`Gpu::fits`].
+    ///
+    /// # Safety
+    /// As for [`Gpu::launch`].
+    pub unsafe fn launch_cooperative<A: Argument>(
+        &mut self,
+        kernel: &'static str,
+        shape: LaunchShape,
+        argument: A,
+    ) -> Result<(), Error> {
+        // SAFETY: by the contract of this function.
+        unsafe { self.launch_as(kernel, shape, true, argument) }
+    }
+
+    /// Whether the device holds all blocks of a launch at once.
+    pub fn fits(&mut self, kernel: &'static str, shape: LaunchShape) -> Result<bool, Error> {
+        let function = self.function(kernel)?;
+        let shared_bytes = shape.shared_bytes as usize;
+        let blocks = function.occupancy_max_active_blocks_per_multiprocessor(
+            shape.threads,
+            shared_bytes,
+            None,
+        );
+        let blocks = blocks.map_err(self.error("asking how many blocks fit"))?;
+        let blocks = (blocks as usize).saturating_mul(self.limits.multiprocessors);
+        let wanted = shape.grid.map(|extent| extent as usize);
+        Ok(wanted.into_iter().fold(1, usize::saturating_mul) <= blocks)
+    }
+
+    fn function(&mut self, kernel: &'static str) -> Result<CudaFunction, Error> {
+        if let Some(function) = self.functions.get(kernel) {
+            return Ok(function.clone());
         }
-        let shape = LaunchConfig {
-            grid_dim: (grid.0, grid.1, 1),
-            block_dim: (threads, 1, 1),
-            shared_mem_bytes: shared_bytes,
+        let function = self.module.load_function(kernel);
+        let function = function.map_err(self.error("finding a kernel"))?;
+        let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        let most = i32::try_from(self.limits.shared_bytes).unwrap_or(i32::MAX);
+        function
+            .set_attribute(attribute, most)
+            .map_err(self.error("raising the shared memory of a kernel"))?;
+        self.functions.insert(kernel, function.clone());
+        Ok(function)
+    }
+
+    /// # Safety
+    /// As for [`Gpu::launch`].
+    unsafe fn launch_as<A: Argument>(
+        &mut self,
+        kernel: &'static str,
+        shape: LaunchShape,
+        cooperative: bool,
+        argument: A,
+    ) -> Result<(), Error> {
+        let function = self.function(kernel)?;
+        let config = LaunchConfig {
+            grid_dim: shape.grid.into(),
+            block_dim: (shape.threads, 1, 1),
+            shared_mem_bytes: shape.shared_bytes,
         };
         let argument = ByValue(argument);
-        let mut launch = self.compute.launch_builder(&self.functions[kernel]);
+        let mut launch = self.compute.launch_builder(&function);
         launch.arg(&argument);
-        // SAFETY: by the contract of this function.
-        unsafe { launch.launch(shape) }.map_err(self.error(doing))?;
+        let launched = if cooperative {
+            // SAFETY: by the contract of this function.
+            unsafe { launch.launch_cooperative(config) }
+        } else {
+            // SAFETY: by the contract of this function.
+            unsafe { launch.launch(config) }
+        };
+        launched.map_err(self.error("launching a kernel"))?;
         Ok(())
     }
 

@@ -1,15 +1,20 @@
 //! Whole searches on the GPU: one launch, or a few of bounded time, for all groups and exit rules.
 //!
+//! A search is run by one block, or, where a group is large and few others keep the device busy, by
+//! many blocks of a cooperative launch: a wide search. The latter can be cut into launches, each of
+//! which goes on where the last one paused. The host does not ask in between whether they have
+//! ended: it knows how many launches end them all, and those that come too late find nothing to do.
+//!
 //! A search needs all simulations of its group on one device, in memory. Where that is not so, or
-//! where [`plan`] finds it not worthwhile, the driver searches round by round.
+//! where [`plan`] finds rounds the better way, the driver searches round by round.
 
 mod plan;
 
 use bytemuck::{Pod, Zeroable};
 
-use self::plan::{Launch, MOST_RECTANGLES, Needs};
-use super::device::{Argument, Buffer, Gpu};
-use super::{Cuda, Legs, Shard, Transfer};
+use self::plan::{Launch, MOST_RECTANGLES, Needs, Size, Way};
+use super::device::{Argument, Buffer, Gpu, LaunchShape};
+use super::{Cuda, Legs, Shard, Span, Transfer};
 use crate::direct::{Division, Outline, Selection, SizeMeasure, StopReason};
 use crate::error::Error;
 use crate::evaluate::fixed_point::{fraction_bits_of, power_of_two};
@@ -26,9 +31,11 @@ struct Task {
     spans: u64,
     members: u64,
     groups: u64,
+    parts: u64,
     thirds: u64,
     sizes: u64,
     scratch: u64,
+    boards: u64,
     found: u64,
     scratch_bytes: u64,
     axes: [[f64; 4]; 2],
@@ -48,6 +55,8 @@ struct Task {
     all_groups: u32,
     at_close: u32,
     fee: f32,
+    pause_after: u32,
+    padding: u32,
 }
 
 // SAFETY: `repr(C)`, with the fields of the kernel's parameter in its order: addresses as u64.
@@ -63,8 +72,9 @@ const HAS_TARGET: u32 = 32;
 const RECTANGLES_SPILLED: u32 = 64;
 const CLASSES_SPILLED: u32 = 128;
 const LEGS_STAGED: u32 = 256;
+const RESUMED: u32 = 512;
 
-/// A group as the kernel reads it.
+/// A group as the kernel reads it, or the part of it that a block of a wide search scores.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 struct Group {
@@ -78,6 +88,9 @@ struct Group {
     scale: f64,
     unit: f64,
 }
+
+/// Where the blocks of a wide search meet; zero when a launch begins.
+type Board = [u64; 32];
 
 /// What a search came to, as the kernel writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -122,9 +135,11 @@ pub(super) struct SearchBuffers {
     /// Thirds, then sizes.
     tables: Transfer<f64>,
     groups: Transfer<Group>,
+    parts: Transfer<Group>,
     members: Transfer<[u32; 2]>,
     found: Transfer<Found>,
     scratch: Option<(usize, Buffer<u8>)>,
+    boards: Option<(usize, Buffer<Board>)>,
 }
 
 impl SearchBuffers {
@@ -132,32 +147,36 @@ impl SearchBuffers {
         Self {
             tables: Transfer::new("the tables of searches"),
             groups: Transfer::new("the groups of searches"),
+            parts: Transfer::new("the parts of groups"),
             members: Transfer::new("the members of groups"),
             found: Transfer::new("the results of searches"),
             scratch: None,
+            boards: None,
         }
     }
 
     pub(super) fn host_bytes(&self) -> usize {
         self.tables.host_bytes()
             + self.groups.host_bytes()
+            + self.parts.host_bytes()
             + self.members.host_bytes()
             + self.found.host_bytes()
     }
+}
 
-    /// Where a launch may keep `bytes`; 0 for none.
-    fn scratch(&mut self, gpu: &Gpu, bytes: usize) -> Result<u64, Error> {
-        if bytes == 0 {
-            return Ok(0);
-        }
-        if self.scratch.as_ref().is_none_or(|(had, _)| *had < bytes) {
-            // The old one goes first.
-            self.scratch = None;
-            self.scratch = Some((bytes, gpu.alloc("the rectangles of searches", bytes)?));
-        }
-        let scratch = self.scratch.as_ref();
-        Ok(scratch.map_or(0, |(_, buffer)| gpu.address(buffer)))
+/// Room for `len` elements; `None` for none.
+fn grown<'b, T>(
+    buffer: &'b mut Option<(usize, Buffer<T>)>,
+    gpu: &Gpu,
+    what: &'static str,
+    len: usize,
+) -> Result<Option<&'b Buffer<T>>, Error> {
+    if buffer.as_ref().is_none_or(|(had, _)| *had < len) && len > 0 {
+        // The old one goes first.
+        *buffer = None;
+        *buffer = Some((len, gpu.alloc(what, len)?));
     }
+    Ok(buffer.as_ref().map(|(_, buffer)| buffer))
 }
 
 /// The groups of one device.
@@ -167,7 +186,7 @@ struct Share {
     /// Slot of each member, and place of its first leg where they are staged.
     members: Vec<[u32; 2]>,
     /// Of each group, in the order of `groups`.
-    legs: Vec<usize>,
+    sizes: Vec<Size>,
     /// Their numbers among all groups, by `Group::index`.
     numbers: Vec<usize>,
 }
@@ -183,7 +202,7 @@ impl Share {
         let mut share = Self {
             groups: Vec::new(),
             members: Vec::new(),
-            legs: Vec::new(),
+            sizes: Vec::new(),
             numbers: Vec::new(),
         };
         for number in 0..groups.len() {
@@ -218,12 +237,48 @@ impl Share {
         share
             .groups
             .sort_by_key(|group| std::cmp::Reverse(group.legs));
-        share.legs = share
+        share.sizes = share
             .groups
             .iter()
-            .map(|group| group.legs as usize)
+            .map(|group| Size {
+                legs: group.legs as usize,
+                members: group.members as usize,
+            })
             .collect();
         Some(share)
+    }
+
+    /// Cuts a group into parts of about equal legs, one per block, some without members where a
+    /// member has much of the group; places the legs of each part.
+    fn cut(&mut self, group: usize, blocks: usize, spans: &[Span]) -> Vec<Group> {
+        let group = self.groups[group];
+        let mut parts = vec![
+            Group {
+                members: 0,
+                legs: 0,
+                ..group
+            };
+            blocks
+        ];
+        let members = &mut self.members[group.first as usize..][..group.members as usize];
+        let mut before = 0;
+        for [slot, place] in members {
+            let legs = spans[*slot as usize].legs() as u64;
+            // The part that has the middle of the member.
+            let part = (2 * before + legs) * blocks as u64 / (2 * u64::from(group.legs)).max(1);
+            let part =
+                &mut parts[usize::try_from(part).map_or(blocks - 1, |at| at.min(blocks - 1))];
+            *place = part.legs;
+            part.members += 1;
+            part.legs += legs as u32;
+            before += legs;
+        }
+        let mut first = group.first;
+        for part in &mut parts {
+            part.first = first;
+            first += part.members;
+        }
+        parts
     }
 }
 
@@ -247,21 +302,23 @@ impl Searches for Cuda<'_> {
             let Some(share) = Share::new(shard, task.groups, &self.bounds) else {
                 return Ok(None);
             };
-            let longest = share.legs.first().copied().unwrap_or(0);
-            let searches = rules * share.legs.len();
-            let resident = matches!(shard.legs, Legs::Resident(_));
-            if !resident || !plan::worthwhile(longest, needs, searches, shard.gpu.limits) {
+            let Some(ways) = plan::ways(&share.sizes, rules, needs, shard.gpu.limits) else {
+                return Ok(None);
+            };
+            if !matches!(shard.legs, Legs::Resident(_)) {
                 return Ok(None);
             }
-            shares.push(share);
+            shares.push((share, ways));
         }
+        let mut started = true;
         let mut searched = vec![None; rules * task.groups.len()];
         let done = self.guard(|this| {
             let (storage, fee) = (this.storage, this.fee as f32);
-            for (shard, share) in this.shards.iter_mut().zip(&shares) {
-                shard.start_searches(task, &outline, needs, share, storage, fee)?;
+            for (shard, (share, ways)) in this.shards.iter_mut().zip(&mut shares) {
+                started &=
+                    shard.start_searches(task, &outline, needs, share, ways, storage, fee)?;
             }
-            for (shard, share) in this.shards.iter().zip(&shares) {
+            for (shard, (share, _)) in this.shards.iter().zip(&shares) {
                 let here = share.numbers.len();
                 let found = shard.searches.found.fetched()?;
                 for (index, found) in found.iter().take(rules * here).enumerate() {
@@ -272,7 +329,8 @@ impl Searches for Cuda<'_> {
             Ok(())
         });
         match done {
-            Ok(()) => Ok(searched.into_iter().collect()),
+            Ok(()) if started => Ok(searched.into_iter().collect()),
+            Ok(()) => Ok(None),
             // Round by round takes less memory.
             Err(Error::DeviceMemory { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -281,18 +339,24 @@ impl Searches for Cuda<'_> {
 }
 
 impl Shard {
-    /// Starts the searches of a device, and fetching what they find.
+    /// Starts the searches of a device, and fetching what they find; false, and nothing started,
+    /// where the device does not hold the blocks of a wide search.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what to search, and what the evaluator that owns the device knows of it"
+    )]
     fn start_searches(
         &mut self,
         task: &SearchTask<'_>,
         outline: &Outline,
         needs: Needs,
-        share: &Share,
+        share: &mut Share,
+        ways: &[Way],
         storage: Storage,
         fee: f32,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let Legs::Resident(legs) = &self.legs else {
-            return Ok(());
+            return Ok(false);
         };
         let (gpu, buffers) = (&mut self.gpu, &mut self.searches);
         let rules = task.exit_rules.len();
@@ -302,13 +366,41 @@ impl Shard {
         buffers.tables.send(gpu, length, tables)?;
         let groups = share.groups.iter().copied();
         buffers.groups.send(gpu, share.groups.len(), groups)?;
+
+        let limits = gpu.limits;
+        let free = gpu.free()? / 2;
+        let mut launches = plan::launches(&share.sizes, ways, rules, needs, limits, free);
+        let mut parts = Vec::new();
+        let mut searches = 0;
+        for launch in &mut launches {
+            let Some(wide) = launch.wide else {
+                continue;
+            };
+            searches = searches.max(rules * launch.groups.len());
+            let start = parts.len();
+            for group in launch.groups.clone() {
+                parts.extend(share.cut(group, wide.blocks, &self.spans));
+            }
+            let longest = parts[start..].iter().map(|part| part.legs).max();
+            launch.stage(longest.unwrap_or(0) as usize, limits);
+            let shape = launch.shape(rules);
+            if !gpu.fits(wide_kernel(storage), shape)? {
+                return Ok(false);
+            }
+        }
+        if !parts.is_empty() {
+            buffers
+                .parts
+                .send(gpu, parts.len(), parts.iter().copied())?;
+        }
         let members = share.members.iter().copied();
         buffers.members.send(gpu, share.members.len(), members)?;
         buffers.found.reserve(gpu, rules * share.groups.len())?;
-        let launches = plan::launches(&share.legs, rules, needs, gpu.limits, gpu.free()? / 2);
         let scratch = |launch: &Launch| launch.memory.scratch_bytes * rules * launch.groups.len();
         let scratch = launches.iter().map(scratch).max().unwrap_or(0);
-        let scratch = buffers.scratch(gpu, scratch)?;
+        let what = "the rectangles of searches";
+        let scratch = grown(&mut buffers.scratch, gpu, what, scratch)?;
+        let boards = grown(&mut buffers.boards, gpu, "the boards of searches", searches)?;
 
         let all = Task {
             legs: gpu.address(&legs.records),
@@ -317,12 +409,14 @@ impl Shard {
             members: buffers.members.address(gpu),
             thirds: buffers.tables.address(gpu),
             sizes: buffers.tables.address(gpu) + size_of_val(thirds) as u64,
-            scratch,
+            scratch: scratch.map_or(0, |scratch| gpu.address(scratch)),
+            boards: boards.map_or(0, |boards| gpu.address(boards)),
             found: buffers.found.address(gpu),
             all_groups: share.groups.len() as u32,
             fee,
             ..Task::of(task, outline, needs)
         };
+        let mut next_part = 0;
         for launch in launches {
             let memory = launch.memory;
             let flag = |set: bool, flag: u32| if set { flag } else { 0 };
@@ -336,20 +430,72 @@ impl Shard {
                     | flag(memory.legs_staged, LEGS_STAGED),
                 ..all
             };
-            let kernel = match storage {
-                Storage::F32 => "direct_f32",
-                Storage::F16 => "direct_f16",
-                Storage::Bf16 => "direct_bf16",
+            let shape = launch.shape(rules);
+            // SAFETY, of all launches: the kernels of these names take a `Task`. Slots lie within
+            // the spans and spans within the resident legs, made above from checked groups; tables,
+            // results, parts, boards and scratch have the sizes that the task states. No copy beside
+            // the launches is under way: the legs are resident.
+            let (Some(wide), Some(boards)) = (launch.wide, boards) else {
+                let grid = (shape.grid[0], shape.grid[1]);
+                // SAFETY: see above.
+                unsafe {
+                    gpu.launch(
+                        kernel(storage),
+                        grid,
+                        shape.threads,
+                        shape.shared_bytes,
+                        argument,
+                    )
+                }?;
+                continue;
             };
-            let grid = (launch.groups.len() as u32, rules as u32);
-            let shared_bytes = memory.shared_bytes as u32;
-            // SAFETY: the kernels of that name take a `Task`. Slots lie within the spans and spans
-            // within the resident legs, made above from checked groups; tables, results and
-            // scratch have the sizes that the task states. No copy beside the launches is under
-            // way: the legs are resident.
-            unsafe { gpu.launch(kernel, grid, launch.threads, shared_bytes, argument) }?;
+            let mut argument = Task {
+                parts: buffers.parts.address(gpu) + (next_part * size_of::<Group>()) as u64,
+                pause_after: u32::try_from(wide.pause_after).unwrap_or(u32::MAX),
+                ..argument
+            };
+            next_part += wide.blocks * launch.groups.len();
+            for _ in 0..wide.launches {
+                gpu.zero(boards, rules * launch.groups.len())?;
+                // SAFETY: see above; the blocks that wait for each other fit, as asked.
+                unsafe { gpu.launch_cooperative(wide_kernel(storage), shape, argument) }?;
+                argument.flags |= RESUMED;
+            }
         }
-        buffers.found.fetch(gpu, rules * share.groups.len())
+        buffers.found.fetch(gpu, rules * share.groups.len())?;
+        Ok(true)
+    }
+}
+
+impl Launch {
+    fn shape(&self, rules: usize) -> LaunchShape {
+        let (groups, rules) = (self.groups.len() as u32, rules as u32);
+        LaunchShape {
+            grid: match self.wide {
+                Some(wide) => [wide.blocks as u32, groups, rules],
+                None => [groups, rules, 1],
+            },
+            threads: self.threads,
+            shared_bytes: self.memory.shared_bytes as u32,
+        }
+    }
+}
+
+/// The kernel of searches by one block each.
+fn kernel(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F32 => "direct_f32",
+        Storage::F16 => "direct_f16",
+        Storage::Bf16 => "direct_bf16",
+    }
+}
+
+/// The kernel of wide searches.
+fn wide_kernel(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F32 => "direct_wide_f32",
+        Storage::F16 => "direct_wide_f16",
+        Storage::Bf16 => "direct_wide_bf16",
     }
 }
 
@@ -384,9 +530,11 @@ impl Task {
             spans: 0,
             members: 0,
             groups: 0,
+            parts: 0,
             thirds: 0,
             sizes: 0,
             scratch: 0,
+            boards: 0,
             found: 0,
             scratch_bytes: 0,
             axes: outline.axes,
@@ -408,13 +556,19 @@ impl Task {
             all_groups: 0,
             at_close: close.map(|(rule, _)| 1 << rule).sum(),
             fee: 0.0,
+            pause_after: u32::MAX,
+            padding: 0,
         }
     }
 }
 
 /// Sizes that `kernels/direct.cu` states.
-const _: () =
-    assert!(size_of::<Task>() == 232 && size_of::<Group>() == 32 && size_of::<Found>() == 40);
+const _: () = assert!(
+    size_of::<Task>() == 256
+        && size_of::<Group>() == 32
+        && size_of::<Found>() == 40
+        && size_of::<Board>() == 256
+);
 
 #[cfg(test)]
 mod tests {

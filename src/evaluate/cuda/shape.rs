@@ -173,6 +173,7 @@ mod tests {
     const H200: Limits = Limits {
         multiprocessors: 132,
         shared_bytes: 227 * 1024,
+        cooperative: true,
     };
 
     fn uniform(slots: usize, legs: usize, candidates: usize) -> Work {
@@ -247,6 +248,7 @@ mod tests {
         let small = Limits {
             multiprocessors: 1,
             shared_bytes: 48 * 1024,
+            cooperative: true,
         };
         let mut shapes = 0;
         for limits in [H200, small] {

@@ -149,11 +149,13 @@ mod tests {
     const H200: Limits = Limits {
         multiprocessors: 132,
         shared_bytes: 227 * 1024,
+        cooperative: true,
     };
 
     const T4: Limits = Limits {
         multiprocessors: 40,
         shared_bytes: 64 * 1024,
+        cooperative: true,
     };
 
     const RULES: [ExitRule; 2] = [ExitRule::Intraday, ExitRule::AtClose];

@@ -1,5 +1,5 @@
-//! Launches of whole searches: where a search keeps its memory, how many threads it gets, how many
-//! searches a launch takes, and whether the device should have them at all.
+//! Launches of whole searches: which way a search goes, where it keeps its memory, how many threads
+//! and blocks it gets, how many searches a launch takes, and where a search is cut.
 //!
 //! Pure functions of sizes and device limits. The memory is that of `kernels/direct.cu`, where the
 //! constants below are stated, too.
@@ -19,9 +19,24 @@ const LEG_BYTES: usize = 24;
 /// evaluations.
 pub(super) const MOST_RECTANGLES: usize = 100_000;
 
-/// Legs of a group for which a round of the host's, which all multiprocessors share, is no slower
-/// than one on a single multiprocessor: about 30 µs either way (derived from instruction counts).
+/// Of a wide search: sums of a block, and scratch per rectangle for the points of a round.
+const WIDE_BYTES: usize = 2048;
+const POINT_BYTES: usize = 16;
+
+/// Threads of a block of a wide search: all that a multiprocessor has registers for.
+const WIDE_THREADS: u32 = 1024;
+
+/// Legs of a group that one multiprocessor scores about as fast as many do, which wait for each
+/// other some 2 µs a round (derived from instruction counts).
+const SMALL_GROUP: usize = 1 << 12;
+
+/// The same where blocks cannot wait for each other, and the host stands between the rounds: about
+/// 30 µs a round.
 const LARGE_GROUP: usize = 1 << 15;
+
+/// Legs per multiprocessor from which on that wait is small beside the scoring, which the kernels
+/// for rounds do with two thirds of the instructions (derived from instruction counts).
+const HUGE_GROUP: usize = 1 << 16;
 
 /// Instructions of a warp per evaluation: bookkeeping, and legs (14 for each of 32 lanes). Counted
 /// in the machine code for sm_90, for searches of 500 evaluations in about 40 rounds.
@@ -32,8 +47,12 @@ const LEGS_PER_INSTRUCTION: usize = 2;
 /// of four schedulers, so that whoever else needs the device waits no longer.
 const LAUNCH: usize = 80_000_000;
 
-/// The same for a single search, which cannot be cut: 0.3 s at that.
+/// The same for a single search where it cannot be cut: 0.3 s at that.
 const LONGEST_SEARCH: usize = 1_200_000_000;
+
+/// The bookkeeping of a wide search is one warp's alone: each of its instructions takes the time of
+/// so many of a busy multiprocessor (about five cycles from one to the next, four a cycle there).
+const ALONE: usize = 20;
 
 /// Scratch of a launch at most.
 const SCRATCH_BYTES: usize = 1 << 28;
@@ -59,6 +78,24 @@ pub(super) struct Memory {
     pub scratch_bytes: usize,
 }
 
+/// How a search is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By one block.
+    OneBlock,
+    /// By many blocks: a wide search.
+    ManyBlocks,
+    /// Round by round, by the driver.
+    Rounds,
+}
+
+/// A group, as far as the plan depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub legs: usize,
+    pub members: usize,
+}
+
 /// A launch of some searches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Launch {
@@ -66,52 +103,163 @@ pub(super) struct Launch {
     pub groups: Range<usize>,
     pub threads: u32,
     pub memory: Memory,
+    /// Of a wide search.
+    pub wide: Option<Wide>,
 }
 
-/// Whether the device should have searches of groups of at most `legs` legs.
-pub(super) fn worthwhile(legs: usize, needs: Needs, searches: usize, limits: Limits) -> bool {
-    needs.rectangles <= MOST_RECTANGLES
-        && needs.classes < 1 << 16
-        && (legs <= LARGE_GROUP || searches >= limits.multiprocessors)
-        && cost(legs, needs) <= LONGEST_SEARCH
+/// What a wide search has beyond the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wide {
+    /// Blocks per search.
+    pub blocks: usize,
+    /// Evaluations after which a launch ends; as many launches follow each other as end every
+    /// search.
+    pub pause_after: usize,
+    pub launches: usize,
 }
 
-/// Cuts the searches of all groups under `rules` exit rules into launches. `legs`: of each group,
-/// descending. `scratch`: bytes to be had at most.
+/// How the searches of a group are run, where those of all groups have a cost of `total`.
+fn way(size: Size, total: usize, needs: Needs, limits: Limits) -> Way {
+    if needs.rectangles > MOST_RECTANGLES || needs.classes >= 1 << 16 {
+        return Way::Rounds;
+    }
+    let cost = cost(size.legs, needs);
+    // Whoever has more than a multiprocessor's share of all is waited for at the end.
+    let last = cost.saturating_mul(limits.multiprocessors) > total;
+    let pays = last && size.members > 1 && size.legs > SMALL_GROUP && limits.multiprocessors > 1;
+    if cost <= LAUNCH && !pays {
+        Way::OneBlock
+    } else if limits.cooperative && size.legs / limits.multiprocessors <= HUGE_GROUP {
+        Way::ManyBlocks
+    } else if cost <= LONGEST_SEARCH && (size.legs <= LARGE_GROUP || !last) {
+        Way::OneBlock
+    } else {
+        Way::Rounds
+    }
+}
+
+/// How the searches of each group are run, under `rules` exit rules; `None` where some had better go
+/// round by round. `sizes`: of each group, by legs, descending.
+pub(super) fn ways(sizes: &[Size], rules: usize, needs: Needs, limits: Limits) -> Option<Vec<Way>> {
+    let costs = sizes.iter().map(|size| cost(size.legs, needs));
+    let total = costs.fold(0, usize::saturating_add);
+    let total = total.saturating_mul(rules);
+    let ways = sizes.iter().map(|&size| way(size, total, needs, limits));
+    let ways = ways.map(|way| (way != Way::Rounds).then_some(way));
+    ways.collect()
+}
+
+/// Cuts the searches of all groups into launches. `ways`: those of the groups. `scratch`: bytes to
+/// be had at most.
 pub(super) fn launches(
-    legs: &[usize],
+    sizes: &[Size],
+    ways: &[Way],
     rules: usize,
     needs: Needs,
     limits: Limits,
     scratch: usize,
 ) -> Vec<Launch> {
-    let most = LAUNCH.saturating_mul(limits.multiprocessors);
     let mut launches = Vec::new();
     let mut start = 0;
-    while start < legs.len() {
-        let memory = memory(legs[start], needs, limits);
-        let mut fit = legs.len();
-        if memory.scratch_bytes > 0 {
-            let bytes = scratch.min(SCRATCH_BYTES);
-            fit = (bytes / (memory.scratch_bytes * rules)).max(1);
+    for alike in ways.chunk_by(|one, other| one == other) {
+        let end = start + alike.len();
+        while start < end {
+            let launch = if alike[0] == Way::ManyBlocks {
+                wide(start, &sizes[..end], rules, needs, limits, scratch)
+            } else {
+                narrow(start, &sizes[..end], rules, needs, limits, scratch)
+            };
+            start = launch.groups.end;
+            launches.push(launch);
         }
-        let mut end = start;
-        let mut total = 0;
-        while end < legs.len() && end - start < fit {
-            total += rules * cost(legs[end], needs);
-            if end > start && total > most {
-                break;
-            }
-            end += 1;
-        }
-        launches.push(Launch {
-            groups: start..end,
-            threads: threads(legs[start]),
-            memory,
-        });
-        start = end;
     }
     launches
+}
+
+/// A launch of searches by one block each, from group `start` on.
+fn narrow(
+    start: usize,
+    sizes: &[Size],
+    rules: usize,
+    needs: Needs,
+    limits: Limits,
+    scratch: usize,
+) -> Launch {
+    let most = LAUNCH.saturating_mul(limits.multiprocessors);
+    // Two blocks at least share a multiprocessor.
+    let memory = memory(sizes[start].legs, needs, limits.shared_bytes / 2);
+    let fit = fit(memory, rules, scratch);
+    let mut end = start;
+    let mut total = 0;
+    while end < sizes.len() && end - start < fit {
+        total += rules * cost(sizes[end].legs, needs);
+        if end > start && total > most {
+            break;
+        }
+        end += 1;
+    }
+    Launch {
+        groups: start..end,
+        threads: threads(sizes[start].legs),
+        memory,
+        wide: None,
+    }
+}
+
+/// A launch of wide searches, from group `start` on: as many as there are multiprocessors, which
+/// they share.
+fn wide(
+    start: usize,
+    sizes: &[Size],
+    rules: usize,
+    needs: Needs,
+    limits: Limits,
+    scratch: usize,
+) -> Launch {
+    let wanted = (limits.multiprocessors / rules).clamp(1, sizes.len() - start);
+    let room = limits.shared_bytes.saturating_sub(WIDE_BYTES);
+    // Legs come later: `Launch::stage`.
+    let mut memory = memory(0, needs, room);
+    // The points of a round, and what a launch leaves for the next.
+    memory.scratch_bytes += POINT_BYTES * needs.rectangles + memory.shared_bytes;
+    memory.shared_bytes += WIDE_BYTES;
+    let groups = fit(memory, rules, scratch).min(wanted);
+    let members = sizes[start..start + groups].iter().map(|size| size.members);
+    let blocks = (limits.multiprocessors / (groups * rules)).max(1);
+    let blocks = blocks.min(members.max().unwrap_or(1));
+    let part = sizes[start].legs.div_ceil(blocks);
+    let pause_after = (LAUNCH / (ALONE * BOOKKEEPING + part / LEGS_PER_INSTRUCTION)).max(1);
+    Launch {
+        groups: start..start + groups,
+        threads: WIDE_THREADS,
+        memory,
+        wide: Some(Wide {
+            blocks,
+            pause_after,
+            launches: needs.rectangles.div_ceil(pause_after),
+        }),
+    }
+}
+
+impl Launch {
+    /// Of a wide search: makes room for the legs of the longest part in shared memory, if they fit.
+    pub(super) fn stage(&mut self, legs: usize, limits: Limits) {
+        let staged = LEG_BYTES
+            .saturating_mul(legs)
+            .saturating_add(self.memory.shared_bytes);
+        self.memory.legs_staged = staged <= limits.shared_bytes;
+        if self.memory.legs_staged {
+            self.memory.shared_bytes = staged;
+        }
+    }
+}
+
+/// Groups whose scratch fits into a launch; at least one.
+fn fit(memory: Memory, rules: usize, scratch: usize) -> usize {
+    match memory.scratch_bytes {
+        0 => usize::MAX,
+        bytes => (scratch.min(SCRATCH_BYTES) / (bytes * rules)).max(1),
+    }
 }
 
 /// Instructions of warps, roughly.
@@ -130,9 +278,8 @@ fn threads(legs: usize) -> u32 {
     }
 }
 
-fn memory(legs: usize, needs: Needs, limits: Limits) -> Memory {
-    // Two blocks at least share a multiprocessor.
-    let most = limits.shared_bytes / 2;
+/// Of a search that may have `most` bytes of shared memory.
+fn memory(legs: usize, needs: Needs, most: usize) -> Memory {
     let mut shared = STATE_BYTES;
     let mut scratch = 0;
     // What is touched most often first; classes only if they leave room for the rest.
@@ -170,11 +317,18 @@ mod tests {
     const H200: Limits = Limits {
         multiprocessors: 132,
         shared_bytes: 227 * 1024,
+        cooperative: true,
     };
 
     const SMALL: Limits = Limits {
         multiprocessors: 1,
         shared_bytes: 48 * 1024,
+        cooperative: true,
+    };
+
+    const LONELY: Limits = Limits {
+        cooperative: false,
+        ..H200
     };
 
     /// DIRECT-L with the default tolerances.
@@ -186,16 +340,28 @@ mod tests {
         }
     }
 
+    fn size(legs: usize, members: usize) -> Size {
+        Size { legs, members }
+    }
+
+    fn plan(sizes: &[Size], rectangles: usize, limits: Limits) -> Option<Vec<Launch>> {
+        let needs = needs(rectangles);
+        let ways = ways(sizes, 1, needs, limits)?;
+        Some(launches(sizes, &ways, 1, needs, limits, 1 << 30))
+    }
+
     #[test]
     fn a_thousand_usual_searches_are_one_launch_in_shared_memory() {
-        let launches = launches(&[200; 1000], 1, needs(500), H200, 1 << 30);
+        let launches = plan(&[size(200, 1); 1000], 500, H200).unwrap();
         assert_eq!(launches.len(), 1);
         let Launch {
             groups,
             threads,
             memory,
+            wide,
         } = &launches[0];
         assert_eq!((groups.clone(), *threads), (0..1000, 128));
+        assert!(wide.is_none());
         assert!(!memory.classes_spilled && !memory.rectangles_spilled && memory.legs_staged);
         assert_eq!(memory.scratch_bytes, 0);
         assert_eq!(
@@ -208,46 +374,106 @@ mod tests {
 
     #[test]
     fn large_budgets_and_long_groups_spill() {
-        let budget = memory(200, needs(10_000), H200);
+        let most = H200.shared_bytes / 2;
+        let budget = memory(200, needs(10_000), most);
         assert!(budget.rectangles_spilled && budget.legs_staged && !budget.classes_spilled);
         assert_eq!(budget.scratch_bytes, 10_000 * 32 + 17 * 16);
-        let long = memory(5000, needs(500), H200);
+        let long = memory(5000, needs(500), most);
         assert!(!long.rectangles_spilled && !long.legs_staged);
         let deep = Needs {
             classes: 5000,
             rectangles: 10_000,
             divisions: 10_000,
         };
-        assert!(memory(200, deep, H200).classes_spilled);
+        assert!(memory(200, deep, most).classes_spilled);
     }
 
     #[test]
-    fn large_groups_are_left_to_rounds_unless_there_are_many() {
-        assert!(worthwhile(200, needs(500), 1, H200));
-        assert!(!worthwhile(200_000, needs(500), 1, H200));
-        assert!(worthwhile(200_000, needs(500), 1000, H200));
-        assert!(!worthwhile(1_000_000_000, needs(500), 1000, H200));
-        assert!(!worthwhile(200, needs(MOST_RECTANGLES + 1), 1000, H200));
+    fn one_search_over_a_large_batch_takes_the_whole_device_and_one_launch() {
+        let mut launches = plan(&[size(200_000, 1000)], 500, H200).unwrap();
+        assert_eq!(launches.len(), 1);
+        let launch = &mut launches[0];
+        launch.stage(8 * 200, H200);
+        let wide = launch.wide.unwrap();
+        assert_eq!((wide.blocks, wide.launches, launch.threads), (132, 1, 1024));
+        let memory = launch.memory;
+        assert!(!memory.classes_spilled && !memory.rectangles_spilled && memory.legs_staged);
+        let store = memory.shared_bytes - 2048 - 1600 * 24;
+        assert_eq!(store, 144 + 17 * 48 + 500 * 32 + 17 * 16);
+        // The points of a round, and the store between launches.
+        assert_eq!(memory.scratch_bytes, 500 * 16 + store);
+        launch.stage(10_000, H200);
+        assert!(!launch.memory.legs_staged);
+    }
+
+    #[test]
+    fn a_search_goes_the_way_that_its_size_and_the_others_say() {
+        let one = |legs, members, rectangles, limits| {
+            let total = cost(legs, needs(rectangles));
+            way(size(legs, members), total, needs(rectangles), limits)
+        };
+        assert_eq!(one(200, 1, 500, H200), Way::OneBlock);
+        assert_eq!(one(4096, 20, 500, H200), Way::OneBlock);
+        assert_eq!(one(4097, 20, 500, H200), Way::ManyBlocks);
+        // Nothing to share among blocks, and soon done.
+        assert_eq!(one(5000, 1, 500, H200), Way::OneBlock);
+        assert_eq!(one(200_000, 1000, 500, SMALL), Way::OneBlock);
+        assert_eq!(one(10_000_000, 1000, 500, SMALL), Way::Rounds);
+        assert_eq!(one(50_000, 1000, 500, SMALL), Way::OneBlock);
+        // Too long for one launch: cut.
+        assert_eq!(one(50_000, 1000, 10_000, SMALL), Way::ManyBlocks);
+        assert_eq!(one(10_000_000, 1000, 500, H200), Way::Rounds);
+        assert_eq!(one(200, 1, MOST_RECTANGLES + 1, H200), Way::Rounds);
+        // Without cooperative launches.
+        assert_eq!(one(30_000, 100, 500, LONELY), Way::OneBlock);
+        assert_eq!(one(200_000, 1000, 500, LONELY), Way::Rounds);
+        // With many of the same size, a multiprocessor each.
+        let all = |legs: usize, count: usize, limits| {
+            let total = count * cost(legs, needs(500));
+            way(size(legs, 1000), total, needs(500), limits)
+        };
+        assert_eq!(all(200_000, 131, H200), Way::ManyBlocks);
+        assert_eq!(all(200_000, 132, H200), Way::OneBlock);
+        assert_eq!(all(200_000, 1000, LONELY), Way::OneBlock);
+    }
+
+    #[test]
+    fn few_large_groups_share_the_device_and_small_ones_follow() {
+        let mut sizes = vec![size(100_000, 500); 4];
+        sizes.extend([size(200, 1); 1000]);
+        let launches = plan(&sizes, 500, H200).unwrap();
+        assert_eq!(launches.len(), 2);
+        assert_eq!(launches[0].groups, 0..4);
+        assert_eq!(launches[0].wide.map(|wide| wide.blocks), Some(33));
+        assert_eq!(launches[1].groups, 4..1004);
+        assert!(launches[1].wide.is_none());
     }
 
     /// Every group is in one launch, and a launch is one that the device can do, in bounded time.
     #[test]
     fn every_launch_is_within_the_limits() {
-        let mut count = 0;
-        for limits in [H200, SMALL] {
+        let (mut count, mut left, mut cut) = (0, 0, 0);
+        for limits in [H200, SMALL, LONELY] {
             for groups in [1, 7, 1000, 100_000] {
-                for most_legs in [0, 8, 200, 5000, 100_000] {
+                for most_legs in [0, 8, 200, 5000, 100_000, 4_000_000] {
                     for rectangles in [1, 500, 10_000, 100_000] {
                         for rules in [1, 2] {
-                            let legs: Vec<usize> = (0..groups)
+                            let sizes: Vec<Size> = (0..groups)
                                 .map(|group| most_legs - most_legs * group / groups)
+                                .map(|legs| size(legs, 1 + legs / 200))
                                 .collect();
                             let needs = needs(rectangles);
-                            let launches = launches(&legs, rules, needs, limits, 1 << 26);
+                            count += 1;
+                            let Some(ways) = ways(&sizes, rules, needs, limits) else {
+                                left += 1;
+                                continue;
+                            };
+                            let launches = launches(&sizes, &ways, rules, needs, limits, 1 << 26);
                             let mut next = 0;
                             for launch in launches {
                                 assert_eq!(launch.groups.start, next);
                                 next = launch.groups.end;
+                                assert!(next > launch.groups.start);
                                 let searches = launch.groups.len() * rules;
                                 let memory = launch.memory;
                                 assert!(memory.shared_bytes <= limits.shared_bytes);
@@ -255,26 +481,40 @@ mod tests {
                                     launch.groups.len() == 1
                                         || memory.scratch_bytes * searches <= 1 << 26
                                 );
-                                let work = legs[launch.groups.clone()]
-                                    .iter()
-                                    .map(|&legs| rules * cost(legs, needs));
+                                assert!(launch.threads.is_multiple_of(32));
+                                assert_eq!(memory.shared_bytes % 8, 0);
+                                assert_eq!(memory.scratch_bytes % 16, 0);
+                                let legs = sizes[launch.groups.clone()].iter();
+                                let legs = legs.map(|size| size.legs);
+                                if let Some(wide) = launch.wide {
+                                    assert!(limits.cooperative);
+                                    assert!(
+                                        wide.blocks * searches <= limits.multiprocessors
+                                            || (wide.blocks == 1 && launch.groups.len() == 1)
+                                    );
+                                    assert!(wide.pause_after * wide.launches >= rectangles);
+                                    cut += usize::from(wide.launches > 1);
+                                    // A round goes over it by itself at most.
+                                    let part = legs.max().unwrap() / wide.blocks;
+                                    assert!(wide.pause_after * part / 2 <= LAUNCH);
+                                    continue;
+                                }
+                                assert!((32..=256).contains(&launch.threads));
+                                let work = legs.map(|legs| rules * cost(legs, needs));
                                 let work: usize = work.sum();
                                 assert!(
                                     launch.groups.len() == 1
                                         || work <= LAUNCH * limits.multiprocessors
                                 );
-                                assert!(launch.threads.is_multiple_of(32));
-                                assert!((32..=256).contains(&launch.threads));
-                                assert_eq!(memory.shared_bytes % 8, 0);
-                                assert_eq!(memory.scratch_bytes % 16, 0);
                             }
                             assert_eq!(next, groups);
-                            count += 1;
                         }
                     }
                 }
             }
         }
-        assert_eq!(count, 2 * 4 * 5 * 4 * 2);
+        assert_eq!(count, 3 * 4 * 6 * 4 * 2);
+        assert!(left < count / 4, "{left} of {count}");
+        assert!(cut > 0);
     }
 }
