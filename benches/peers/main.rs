@@ -100,7 +100,6 @@ fn data(batch: &Batch, file: &str) -> Result<Value, Box<dyn Error>> {
     let optima: Vec<f64> = exact.groups.iter().map(|group| group.profit).collect();
     check_objective(batch, &pairs, &profits)?;
     Ok(json!({
-        "trisect": env!("CARGO_PKG_VERSION"),
         "fee": EQUITY_FEE,
         "pairs": pairs.iter().map(|pair| [pair.high, pair.low]).collect::<Vec<_>>(),
         "profits": profits,
@@ -398,72 +397,82 @@ fn with_minimize(columns: Columns<'_>, evaluations: usize) -> Result<Found, Box<
     })
 }
 
-/// One search as `trisect` runs it: its own rules on its own objective.
-fn with_optimize(columns: Columns<'_>, evaluations: usize) -> Result<Found, Box<dyn Error>> {
-    let [close, high, low, high_pred, low_pred, position] = columns;
-    let simulation = Fields {
-        close,
-        high,
-        low,
-        high_pred,
-        low_pred,
-        weights: Weights::EntryExit(position),
-    };
-    let batch = Batch::from_slices(&[close.len()], simulation)?;
+/// All searches as `trisect` runs them: its own rules on its own objective, one thread.
+fn with_optimize(batch: &Batch, evaluations: usize) -> Result<Vec<Found>, Box<dyn Error>> {
     let evaluate = EvaluateOptions {
         threads: Some(1),
         ..EvaluateOptions::default()
     };
     let method = Method::Direct(budget(evaluations, SizeMeasure::LongestSide));
-    let mut evaluator = Evaluator::cpu(&batch, &evaluate)?;
-    let outcome = optimize(&mut evaluator, &options(Sharing::All, method), ())?;
-    let group = &outcome.groups[0];
-    Ok(Found {
+    let mut evaluator = Evaluator::cpu(batch, &evaluate)?;
+    let options = options(Sharing::PerSimulation, method);
+    let outcome = optimize(&mut evaluator, &options, ())?;
+    let found = outcome.groups.iter().map(|group| Found {
         pair: [group.multipliers.high.into(), group.multipliers.low.into()],
         profit: group.profit,
         evaluations: group.evaluations,
-    })
+    });
+    Ok(found.collect())
 }
 
-/// Equal evaluations, one thread, one search after another; as many simulations as make `most`
-/// evaluations, at least one. `trisect` gets as many evaluations as basin took, which looks at its budget
-/// between iterations.
+/// A search of every simulation, and what it took per search, once its profits are what its pairs score.
+fn measured(
+    batch: &Batch,
+    search: impl FnOnce() -> Result<Vec<Found>, Box<dyn Error>>,
+) -> Result<(f64, f64, f64), Box<dyn Error>> {
+    let start = Instant::now();
+    let found = search()?;
+    let seconds = start.elapsed().as_secs_f64();
+    for (simulation, found) in batch.simulations().zip(&found) {
+        let [high, low] = found.pair.map(|value| value as f32);
+        let scored = profit(&columns(&simulation), high, low);
+        if !agree(scored, found.profit) {
+            return Err(format!(
+                "a profit of {} is reported, its pair scores {scored}",
+                found.profit
+            )
+            .into());
+        }
+    }
+    let count = found.len() as f64;
+    let evaluations: u64 = found.iter().map(|found| found.evaluations).sum();
+    let profit: f64 = found.iter().map(|found| found.profit).sum();
+    Ok((
+        1e3 * seconds / count,
+        evaluations as f64 / count,
+        profit / count,
+    ))
+}
+
+/// Equal evaluations, one thread; as many simulations as make `most` evaluations, at least one. `trisect`
+/// gets as many evaluations as basin took, which looks at its budget between iterations.
 fn sweep(batch: &Batch, most: usize) -> Result<Value, Box<dyn Error>> {
     let mut rows = Vec::new();
     for evaluations in SWEEP.into_iter().filter(|&evaluations| evaluations <= most) {
         let count = (most / evaluations).clamp(1, batch.len());
-        // Of basin, of trisect's DIRECT on the same objective, and of the whole of trisect.
-        let (mut seconds, mut done, mut profits) = ([0.0; 3], [0; 3], [0.0; 3]);
+        let mut part = Batch::builder();
         for simulation in batch.simulations().take(count) {
-            let columns = columns(&simulation);
-            let mut equal = evaluations;
-            for (engine, search) in [with_basin, with_minimize, with_optimize]
-                .iter()
-                .enumerate()
-            {
-                let start = Instant::now();
-                let found = search(columns, equal)?;
-                seconds[engine] += start.elapsed().as_secs_f64();
-                done[engine] += found.evaluations;
-                profits[engine] += found.profit;
-                equal = found.evaluations as usize;
-                let [high, low] = found.pair.map(|value| value as f32);
-                let scored = profit(&columns, high, low);
-                if !agree(scored, found.profit) {
-                    let what = format!("reports {}, its pair scores {scored}", found.profit);
-                    return Err(
-                        format!("search {engine} of {evaluations} evaluations {what}").into(),
-                    );
-                }
-            }
+            part.push(simulation)?;
         }
-        let mean = |total: f64| total / count as f64;
+        let part = part.build()?;
+        let each = |search: fn(Columns<'_>, usize) -> Result<Found, Box<dyn Error>>,
+                    evaluations| {
+            let simulations = part.simulations();
+            simulations
+                .map(|simulation| search(columns(&simulation), evaluations))
+                .collect()
+        };
+        let basin = measured(&part, || each(with_basin, evaluations))?;
+        let equal = basin.1.round() as usize;
+        let same = measured(&part, || each(with_minimize, equal))?;
+        let own = measured(&part, || with_optimize(&part, equal))?;
+        let all = [basin, same, own];
         rows.push(json!({
             "budget": evaluations,
             "simulations": count,
-            "evaluations": done.map(|done| mean(done as f64)),
-            "milliseconds": seconds.map(|seconds| mean(1e3 * seconds)),
-            "profits": profits.map(mean),
+            "milliseconds": all.map(|(milliseconds, ..)| milliseconds),
+            "evaluations": all.map(|(_, evaluations, _)| evaluations),
+            "profits": all.map(|(.., profit)| profit),
         }));
     }
     Ok(Value::Array(rows))

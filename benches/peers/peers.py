@@ -15,15 +15,16 @@ import datetime
 import functools
 import importlib.metadata
 import json
-import math
 import multiprocessing
 import os
+import pathlib
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 
 import nlopt
 import numba
@@ -41,7 +42,7 @@ PRODUCTION, FAST = 500, 100
 SHARED = 16
 GRID = 22
 
-# Least ratios, and of what: see `targets`.
+# What ratios are given to.
 BASELINE = "SciPy DIRECT, torch objective, 500"
 
 
@@ -215,7 +216,6 @@ class Data:
             self.windows = np.fromfile(file.name, "<f4").reshape(simulations, 6, bars)
         if report["fee"] != FEE:
             fail(f"the fee is {FEE} here, {report['fee']} in trisect")
-        self.version = report["trisect"]
         self.pairs = np.array(report["pairs"])
         self.profits = np.array(report["profits"])
         self.optima = np.array(report["optima"])
@@ -481,14 +481,20 @@ def machine():
     return {"cpu": name, "cores": cores(), "system": platform.platform(), "load": os.getloadavg()[0]}
 
 
-def versions(trisect):
-    found = {"trisect": trisect, "python": platform.python_version()}
+def versions():
+    here = pathlib.Path(__file__).parent
+    with open(here / "../../Cargo.toml", "rb") as own, open(here / "Cargo.toml", "rb") as peers:
+        own, peers = tomllib.load(own), tomllib.load(peers)
+    found = {
+        "trisect": own["package"]["version"],
+        "basin": peers["dependencies"]["basin"].lstrip("="),
+        "python": platform.python_version(),
+    }
     for name in ["numpy", "scipy", "numba", "nlopt", "torch", "jax"]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             pass
-    found["basin"] = "3.2.0"
     found["rustc"] = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[1]
     return found
 
@@ -546,10 +552,10 @@ def main():
         "rounds": rounds,
     }
     data = Data(arguments.rust, simulations, bars)
-    head["versions"] = versions(data.version)
+    head["versions"] = versions()
     check_objectives(data)
     rows, notes = measure(data, arguments.rust, rounds, (few, many))
-    swept = sweep(arguments.rust, rounds, simulations, bars, most)
+    swept = sweep(arguments.rust, min(rounds, 3), simulations, bars, most)
     wanted = targets(rows, swept)
 
     print(f"`{head['command']}`, {head['date']}: {head['machine']['cpu']}, {head['machine']['cores']} cores, load "
