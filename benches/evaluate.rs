@@ -47,17 +47,10 @@ fn instruction_sets(criterion: &mut Criterion) {
     }
 }
 
-/// The widest instruction set, one and all threads, over sizes `(S, T, C)`.
+/// The widest instruction set, one and all threads, over simulations, bars and candidates: one of the
+/// three changes, the others stay at 1000, 200 and 12, a round of DIRECT over a thousand windows.
 fn sizes(criterion: &mut Criterion) {
-    let shapes = [
-        (1, 200, 500),
-        (1000, 6, 12),
-        (1000, 20, 12),
-        (1000, 200, 1),
-        (1000, 200, 500),
-        (10, 20_000, 12),
-    ];
-    for (simulations, bars, count) in shapes {
+    for (simulations, bars, count) in grid() {
         let batch = synthetic::batch(simulations, bars);
         for threads in [Some(1), None] {
             let options = EvaluateOptions {
@@ -65,18 +58,29 @@ fn sizes(criterion: &mut Criterion) {
                 ..EvaluateOptions::default()
             };
             let name = threads.map_or("all-threads", |_| "one-thread");
-            let id = BenchmarkId::new(name, format!("S{simulations}-T{bars}-C{count}"));
+            let id = BenchmarkId::new(name, size(simulations, bars, count));
             means(criterion, id, &batch, count, ExitRule::Intraday, &options);
         }
     }
 }
 
-/// The GPU beside all CPU threads: whole launches `(S, T, C)`, rounds of a search, and sizes around
+/// The sizes `(S, T, C)`, the common point once.
+fn grid() -> impl Iterator<Item = (usize, usize, usize)> {
+    let simulations = [1, 10, 100, 1000, 10_000].map(|s| (s, 200, 12));
+    let bars = [6, 20, 2000].map(|t| (1000, t, 12));
+    let candidates = [1, 100, 500].map(|c| (1000, 200, c));
+    simulations.into_iter().chain(bars).chain(candidates)
+}
+
+fn size(simulations: usize, bars: usize, count: usize) -> String {
+    format!("S{simulations}-T{bars}-C{count}")
+}
+
+/// The GPU beside all CPU threads: the same sizes, whole launches, rounds of a search, and sizes around
 /// the one from which the GPU is faster. Every GPU result is checked against the CPU's first.
 fn gpu(criterion: &mut Criterion) {
-    let shapes = [
+    let others = [
         // Throughput of the kernel.
-        (1000, 200, 500),
         (20_000, 200, 500),
         (100_000, 6, 50),
         (2_000_000, 6, 50),
@@ -98,7 +102,7 @@ fn gpu(criterion: &mut Criterion) {
             return;
         }
     }
-    for (simulations, bars, count) in shapes {
+    for (simulations, bars, count) in grid().chain(others) {
         // Drawn when a benchmark that was asked for needs it.
         let batch = OnceCell::new();
         let draw = || synthetic::batch(simulations, bars);
@@ -112,7 +116,7 @@ fn gpu(criterion: &mut Criterion) {
                     Device::Cpu => "cpu-all-threads",
                     _ => "cuda",
                 };
-                let id = BenchmarkId::new(name, format!("S{simulations}-T{bars}-C{count}"));
+                let id = BenchmarkId::new(name, size(simulations, bars, count));
                 group.bench_function(id, |bencher| {
                     let batch = batch.get_or_init(draw);
                     let mut evaluator = Evaluator::new(batch, device, &options).expect("a device");
