@@ -82,6 +82,7 @@ mod optimize;
 mod profit;
 mod series;
 mod settings;
+mod strategy;
 
 pub use batch::{
     Batch, BatchBuilder, CloseOutside, Element, Field, Fields, MAX_BARS, Simulation, Weights,
@@ -112,6 +113,10 @@ pub use profit::{
 };
 pub use series::Series;
 pub use settings::Settings;
+pub use strategy::{
+    Recommendation, Strategy, StrategyOptions, StrategyOutcome, Wanted, WorkerProgram, Workload,
+    work_if_asked,
+};
 
 /// The code in the README runs as a test.
 #[cfg(doctest)]

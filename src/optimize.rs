@@ -125,6 +125,18 @@ impl Default for OptimizeOptions {
     }
 }
 
+impl OptimizeOptions {
+    /// The groups of so many simulations and the box, if these and the polish are in range.
+    pub(crate) fn check(&self, simulations: usize) -> Result<(Groups, Bounds), Error> {
+        let groups = Groups::new(&self.sharing, simulations)?;
+        let bounds = multiplier_bounds(self)?;
+        if self.polish > MAX_POLISH {
+            return Err(Error::option("polish", self.polish, "at most 64"));
+        }
+        Ok((groups, bounds))
+    }
+}
+
 /// What became of one group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupOutcome {
@@ -245,11 +257,7 @@ pub fn optimize<E: Evaluate + ?Sized>(
         start: Instant::now(),
         limit: options.time_limit,
     };
-    let groups = Groups::new(&options.sharing, evaluator.batch().len())?;
-    let bounds = multiplier_bounds(options)?;
-    if options.polish > MAX_POLISH {
-        return Err(Error::option("polish", options.polish, "at most 64"));
-    }
+    let (groups, bounds) = options.check(evaluator.batch().len())?;
     let rules = options.exit_rule.rules();
     let threads = evaluator.threads();
     let mut report = Report {
