@@ -289,7 +289,7 @@ mod tests {
             let weights = match kind {
                 0 => Weights::EntryExit(&buy[..]),
                 1 => Weights::AlwaysOn {
-                    buy: &buy,
+                    buy: &buy[..],
                     sell: None,
                 },
                 _ => Weights::AlwaysOn {
