@@ -156,6 +156,23 @@ impl Strategy {
         }
     }
 
+    /// Which share of the attainable improvement it may be expected to find, 0 to 1: the sum over
+    /// all simulations of what it gains on the baseline, divided by the sum of what the exact
+    /// optima with the same sharing gain.
+    ///
+    /// 1 is proved. Below 1 it is no guarantee but the least that was measured with the example
+    /// `strategies`, rounded down: on synthetic forecasts with skill and without, and on rolling
+    /// windows of 40 to 250 bars of the included prices.
+    pub const fn promised_quality(self) -> f64 {
+        match self {
+            Self::Exact | Self::ExactThreads | Self::ExactGpu => 1.0,
+            Self::Fast | Self::ThreadsFast | Self::ProcessesFast => 0.85,
+            Self::EvolutionFast => 0.75,
+            Self::Grid => 0.7,
+            _ => 0.9,
+        }
+    }
+
     const fn engine(self) -> Engine {
         match self {
             Self::Threads | Self::ThreadsFast | Self::ExactThreads => Engine::Threads,

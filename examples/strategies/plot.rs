@@ -106,6 +106,10 @@ fn draw<'a>(
         let speeds = rows.iter().map(|(_, (speed, _))| *speed);
         speeds.fold(start, f)
     };
+    let qualities = rows.iter().map(|(_, (_, quality))| *quality);
+    let lowest = qualities.fold(1.0, f64::min);
+    // A row below is left for points at the very bottom.
+    let bottom = (lowest * 20.0).floor() / 20.0 - 0.02;
     let (slowest, fastest) = (fold(f64::min, 1.0), fold(f64::max, 1.0));
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(root)
@@ -113,13 +117,16 @@ fn draw<'a>(
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(56)
-        .build_cartesian_2d((slowest / 1.5..fastest * 1.5).log_scale(), -0.05_f64..1.1)?;
+        .build_cartesian_2d(
+            (slowest / 1.5..fastest * 1.5).log_scale(),
+            bottom..1.0 + (1.0 - bottom) / 8.0,
+        )?;
     chart
         .configure_mesh()
         .x_desc("speed-up over one thread with 500 evaluations (log)")
         .y_desc("quality: share of the attainable improvement")
         .x_label_formatter(&|x| format!("{x:.2}"))
-        .y_label_formatter(&|y| format!("{y:.1}"))
+        .y_label_formatter(&|y| format!("{y:.2}"))
         .x_labels(10)
         .y_labels(12)
         .light_line_style(WHITE)
@@ -127,7 +134,6 @@ fn draw<'a>(
         .axis_desc_style(("sans-serif", 14))
         .draw()?;
 
-    // Points that many others lie near to choose last: theirs is the least room.
     let points: Vec<(i32, i32)> = rows.iter().map(|(_, at)| chart.backend_coord(at)).collect();
     let labels: Vec<String> = rows
         .iter()

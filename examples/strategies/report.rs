@@ -63,7 +63,11 @@ pub fn markdown(rows: &[Row], attainable: &Attainable) -> String {
     let widths: Vec<usize> = (0..lines[0].len())
         .map(|column| {
             let cells = lines.iter().map(|line| line[column].chars().count());
-            cells.max().unwrap_or(0).max(3)
+            if column == NOTE {
+                4
+            } else {
+                cells.max().unwrap_or(0)
+            }
         })
         .collect();
     let mut text = String::new();
@@ -78,7 +82,7 @@ pub fn markdown(rows: &[Row], attainable: &Attainable) -> String {
             })
             .collect();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "| {} |", cells.join(" | ").trim_end());
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
         if index == 0 {
             let rule = widths.iter().enumerate().map(|(column, &width)| {
                 let dashes = "-".repeat(width - 1);
@@ -100,8 +104,11 @@ pub fn markdown(rows: &[Row], attainable: &Attainable) -> String {
     text
 }
 
+/// The last column, as wide as each note is.
+const NOTE: usize = 9;
+
 fn is_number(column: usize) -> bool {
-    (1..9).contains(&column)
+    (1..NOTE).contains(&column)
 }
 
 fn spread(spread: &Spread) -> String {

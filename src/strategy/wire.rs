@@ -293,7 +293,7 @@ mod tests {
                     sell: None,
                 },
                 _ => Weights::AlwaysOn {
-                    buy: &buy,
+                    buy: &buy[..],
                     sell: Some(&sell),
                 },
             };

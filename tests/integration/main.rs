@@ -27,4 +27,5 @@ mod optimize;
 mod profit;
 mod quality;
 mod settings;
+mod strategies;
 mod support;
