@@ -430,7 +430,7 @@ mod tests {
     fn an_unknown_name_is_answered_by_the_nearest_and_all() {
         for (name, nearest) in [
             ("basline", Strategy::Baseline),
-            ("gpu", Strategy::GpuAll),
+            ("gpu-al", Strategy::GpuAll),
             ("Exact", Strategy::Exact),
             ("processes_fast", Strategy::ProcessesFast),
         ] {
