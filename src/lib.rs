@@ -5,7 +5,8 @@
 //! [`Multipliers`], are **added** to those predictions and decide most of the profit. This crate
 //! scores all simulations of a [`Batch`] under all candidates ([`Evaluator`]) and searches for the
 //! best pair per group of simulations with DIRECT or differential evolution ([`optimize()`]); or it
-//! finds the exact optimum over all pairs of f32, with proof ([`exact()`]).
+//! finds the exact optimum over all pairs of f32, with proof ([`exact()`]). Every way to do so has a
+//! name, is run by that name, and can be chosen from sizes and devices ([`Strategy`]).
 //!
 //! ```
 //! use trisect::{Batch, Evaluator, Fields, Multipliers, OptimizeOptions, Weights, optimize};

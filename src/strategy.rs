@@ -387,8 +387,7 @@ pub struct StrategyOutcome {
     /// to the GPU.
     pub start_time: Duration,
     /// Memory of the host held at the end, in bytes: the batch and the evaluator, those of the
-    /// workers too. The searches' own is not in it: 64 KiB or so each while it runs, one per thread
-    /// where nobody watches.
+    /// workers too. What the searches took while they ran is not in it.
     pub host_bytes: usize,
     /// Memory held on the GPU at the end, in bytes.
     pub device_bytes: usize,

@@ -1,8 +1,7 @@
 //! Worker processes that run the searches of a batch, without any system library: the program
 //! starts itself again, sends each worker the simulations of its groups, and reads the results.
 //!
-//! A worker is marked by the environment variable `TRISECT_WORKER`, which is for nobody else to
-//! set. The results are those of threads, bit for bit, since a group's search knows nothing of the
+//! The results are those of threads, bit for bit, since a group's search knows nothing of the
 //! others; what is reported of them is computed by the program itself.
 
 use std::env;
@@ -84,7 +83,8 @@ impl WorkerProgram {
 /// A program that runs [`Strategy::Processes`](super::Strategy::Processes) calls this first thing
 /// in `main`: its workers are the same program, started again. Until the call a worker does
 /// whatever the program does. After an error the process ends with status 1, and says why on its
-/// standard error.
+/// standard error. Workers are marked by the environment variable `TRISECT_WORKER`, which is not to
+/// be set by anybody else.
 ///
 /// ```
 /// trisect::work_if_asked();
