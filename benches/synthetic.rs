@@ -1,4 +1,4 @@
-//! Seeded batches for the benches. Not a bench of its own.
+//! Seeded batches for the benches and the example `strategies`. Not a bench of its own.
 
 use trisect::{Batch, Fields, Multipliers, Weights};
 
@@ -21,20 +21,41 @@ impl Rng {
     }
 }
 
-/// `simulations` windows of `bars` bars: skilled forecasts (off by at most 1 %), long and short
-/// positions at random.
+/// What the forecasts of a batch know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "not every bench draws noise")]
+pub enum Forecasts {
+    /// Off by at most 1 %.
+    Skilled,
+    /// Nothing: they are drawn as the bars are, from other numbers.
+    Noise,
+}
+
+/// `simulations` windows of `bars` bars: skilled forecasts, long and short positions at random.
+#[allow(dead_code, reason = "the example draws both kinds")]
 pub fn batch(simulations: usize, bars: usize) -> Batch {
-    let mut rng = Rng::new(1);
+    drawn(simulations, bars, Forecasts::Skilled, 1)
+}
+
+/// `simulations` windows of `bars` bars, long and short positions at random.
+pub fn drawn(simulations: usize, bars: usize, forecasts: Forecasts, seed: u64) -> Batch {
+    let mut rng = Rng::new(seed);
     let mut builder = Batch::builder();
     let mut columns: [Vec<f32>; 6] = Default::default();
     for _ in 0..simulations {
         columns.iter_mut().for_each(Vec::clear);
         for _ in 0..bars {
-            let close = rng.between(-0.03, 0.03);
-            let high = close.max(0.0) + rng.between(0.0, 0.02);
-            let low = close.min(0.0) - rng.between(0.0, 0.02);
-            let high_pred = high + rng.between(-0.01, 0.01);
-            let low_pred = low + rng.between(-0.01, 0.01);
+            let (close, high, low) = moves(&mut rng);
+            let (high_pred, low_pred) = match forecasts {
+                Forecasts::Skilled => (
+                    high + rng.between(-0.01, 0.01),
+                    low + rng.between(-0.01, 0.01),
+                ),
+                Forecasts::Noise => {
+                    let (_, high, low) = moves(&mut rng);
+                    (high, low)
+                }
+            };
             let position = rng.between(-1.0, 1.0).signum();
             let bar = [close, high, low, high_pred, low_pred, position];
             for (column, value) in columns.iter_mut().zip(bar) {
@@ -53,6 +74,14 @@ pub fn batch(simulations: usize, bars: usize) -> Batch {
         builder.push(simulation).expect("drawn within the limits");
     }
     builder.build().expect("at least one simulation")
+}
+
+/// Close, high and low of a bar.
+fn moves(rng: &mut Rng) -> (f64, f64, f64) {
+    let close = rng.between(-0.03, 0.03);
+    let high = close.max(0.0) + rng.between(0.0, 0.02);
+    let low = close.min(0.0) - rng.between(0.0, 0.02);
+    (close, high, low)
 }
 
 /// `count` pairs within ±0.03.

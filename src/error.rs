@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::batch::{CloseOutside, Field};
+use crate::strategy::Strategy;
 
 /// Everything the library refuses, and why.
 ///
@@ -277,6 +278,34 @@ pub enum Error {
         rank: usize,
     },
 
+    /// No strategy has this name.
+    #[error(
+        "no strategy is called {name:?}: did you mean {nearest}? There are {}",
+        known()
+    )]
+    UnknownStrategy {
+        /// The name given.
+        name: String,
+        /// The strategy whose name differs least.
+        nearest: Strategy,
+    },
+
+    /// A worker process ended before its work was done, or did not answer as a worker.
+    #[error(
+        "worker process {worker} of program {program} failed ({status}): {stderr}; \
+         if it is not the worker's own fault, have the program call work_if_asked() first thing in main"
+    )]
+    Worker {
+        /// Index of the worker.
+        worker: usize,
+        /// What was started.
+        program: String,
+        /// How it ended, in words.
+        status: String,
+        /// The end of what it wrote to its standard error.
+        stderr: String,
+    },
+
     /// A failure inside a caller's own objective or evaluator.
     #[error("the objective failed: {0}")]
     Objective(String),
@@ -294,6 +323,10 @@ impl Error {
             expected,
         }
     }
+}
+
+fn known() -> String {
+    Strategy::ALL.map(Strategy::name).join(", ")
 }
 
 /// A failure of the CUDA driver or of its compiler NVRTC.

@@ -604,6 +604,15 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Memory held on GPUs, in bytes; [`Evaluator::bytes`] counts it, too.
+    pub fn device_bytes(&self) -> usize {
+        match self {
+            Self::Cpu(_) => 0,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.device_bytes(),
+        }
+    }
+
     fn evaluate(&self) -> &dyn Evaluate {
         match self {
             Self::Cpu(cpu) => cpu,

@@ -5,7 +5,8 @@
 //! [`Multipliers`], are **added** to those predictions and decide most of the profit. This crate
 //! scores all simulations of a [`Batch`] under all candidates ([`Evaluator`]) and searches for the
 //! best pair per group of simulations with DIRECT or differential evolution ([`optimize()`]); or it
-//! finds the exact optimum over all pairs of f32, with proof ([`exact()`]).
+//! finds the exact optimum over all pairs of f32, with proof ([`exact()`]). Every way to do so has a
+//! name, is run by that name, and can be chosen from sizes and devices ([`Strategy`]).
 //!
 //! ```
 //! use trisect::{Batch, Evaluator, Fields, Multipliers, OptimizeOptions, Weights, optimize};
@@ -113,6 +114,7 @@ mod profit;
 mod reduce;
 mod series;
 mod settings;
+mod strategy;
 mod surface;
 mod walk_forward;
 
@@ -162,6 +164,10 @@ pub use reduce::Mpi;
 pub use reduce::{Local, Reduce, agree, shard};
 pub use series::Series;
 pub use settings::Settings;
+pub use strategy::{
+    Recommendation, Strategy, StrategyOptions, StrategyOutcome, Wanted, WorkerProgram, Workload,
+    work_if_asked,
+};
 pub use surface::{Surface, surface};
 pub use walk_forward::{
     BarReturn, Fold, FoldOptions, Stability, StageTimes, Summary, WalkForward, WalkForwardOptions,

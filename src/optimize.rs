@@ -132,6 +132,24 @@ impl Default for OptimizeOptions {
     }
 }
 
+impl OptimizeOptions {
+    /// Refuses a sharing that does not fit so many simulations, and a box or a polish out of range.
+    pub(crate) fn check(&self, simulations: usize) -> Result<(), Error> {
+        Groups::new(&self.sharing, simulations)?;
+        self.check_bounds()?;
+        Ok(())
+    }
+
+    /// The box, if it and the polish are in range.
+    fn check_bounds(&self) -> Result<Bounds, Error> {
+        let bounds = multiplier_bounds(self)?;
+        if self.polish > MAX_POLISH {
+            return Err(Error::option("polish", self.polish, "at most 64"));
+        }
+        Ok(bounds)
+    }
+}
+
 /// What became of one group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupOutcome {
@@ -312,10 +330,7 @@ struct Task<'a> {
 
 impl<'a> Task<'a> {
     fn new(options: &'a OptimizeOptions, groups: usize, clock: Clock) -> Result<Self, Error> {
-        let bounds = multiplier_bounds(options)?;
-        if options.polish > MAX_POLISH {
-            return Err(Error::option("polish", options.polish, "at most 64"));
-        }
+        let bounds = options.check_bounds()?;
         Ok(Self {
             options,
             rules: options.exit_rule.rules(),

@@ -280,6 +280,11 @@ impl<'a> Cuda<'a> {
             + self.sums.capacity() * size_of::<i64>()
     }
 
+    /// Memory held on the devices, in bytes.
+    pub(super) fn device_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.gpu.taken()).sum()
+    }
+
     /// See [`Evaluator::profits`](super::Evaluator::profits).
     pub(super) fn profits(
         &mut self,

@@ -38,6 +38,7 @@ mod quality;
 mod ranks;
 mod service;
 mod settings;
+mod strategies;
 mod support;
 mod surface;
 mod walk_forward;
