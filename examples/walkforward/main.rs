@@ -1,0 +1,3 @@
+mod charts;
+mod page;
+fn main() {}
