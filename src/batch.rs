@@ -110,7 +110,7 @@ pub enum Weights<C> {
 }
 
 impl<C> Weights<C> {
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::EntryExit(_) => "entry-exit",
             Self::AlwaysOn { sell: Some(_), .. } => "always-on",
@@ -527,6 +527,34 @@ impl BatchBuilder {
         Ok(batch)
     }
 
+    /// Adds one simulation that passed [`check_simulation`], as consecutive parts of the same kind
+    /// of weights as what is there; none is empty. `total`: bars of the whole batch, at most
+    /// [`MAX_BARS`].
+    pub(crate) fn push_checked<'a>(
+        &mut self,
+        parts: impl Iterator<Item = Simulation<'a>>,
+        total: usize,
+    ) {
+        let mut bars = 0;
+        for part in parts {
+            bars += part.bars();
+            let batch = self.batch.get_or_insert_with(|| Batch {
+                offsets: vec![0],
+                columns: part.map(|_| Vec::with_capacity(total)),
+                close_outside: 0,
+                first_close_outside: Vec::new(),
+            });
+            for (stored, (_, column)) in batch.columns.columns_mut().zip(part.columns()) {
+                stored.extend_from_slice(column);
+            }
+        }
+        if bars > 0
+            && let Some(batch) = &mut self.batch
+        {
+            batch.offsets.push(batch.columns.close.len());
+        }
+    }
+
     fn next_simulation(&self) -> usize {
         self.batch.as_ref().map_or(0, Batch::len)
     }
@@ -656,6 +684,13 @@ impl BatchBuilder {
         }
         Ok(())
     }
+}
+
+/// Refuses what a batch would refuse of its simulation `index`; a close outside `[low, high]` is
+/// accepted.
+pub(crate) fn check_simulation(index: usize, simulation: &Simulation<'_>) -> Result<(), Error> {
+    let bars = 0..simulation.bars();
+    BatchBuilder::default().check(index, bars, simulation, &mut (0, Vec::new()))
 }
 
 fn check_value(simulation: usize, bar: usize, field: Field, value: f64) -> Result<(), Error> {

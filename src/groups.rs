@@ -65,6 +65,19 @@ impl Groups {
         })
     }
 
+    /// Groups of consecutive simulations, of the given sizes.
+    pub(crate) fn consecutive(sizes: &[usize]) -> Result<Self, Error> {
+        let mut offsets = vec![0];
+        let mut end = 0_usize;
+        for size in sizes {
+            end = end.saturating_add(*size);
+            offsets.push(end);
+        }
+        // Its checks.
+        let all = Self::new(&Sharing::All, end)?;
+        Ok(Self { offsets, ..all })
+    }
+
     fn named(labels: &[String], simulations: usize) -> Result<Self, Error> {
         if labels.len() != simulations {
             return Err(Error::LabelCount {

@@ -78,10 +78,12 @@ mod evaluate;
 mod evolution;
 mod exact;
 mod groups;
+mod metrics;
 mod optimize;
 mod profit;
 mod series;
 mod settings;
+mod walk_forward;
 
 pub use batch::{
     Batch, BatchBuilder, CloseOutside, Element, Field, Fields, MAX_BARS, Simulation, Weights,
@@ -102,6 +104,7 @@ pub use exact::{
     exact_profit, flat_region, robust_optimum,
 };
 pub use groups::{Candidates, Groups, Sharing};
+pub use metrics::{Metrics, Returns, expected_greatest_sharpe, turnover};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome, Path,
     Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
@@ -112,6 +115,11 @@ pub use profit::{
 };
 pub use series::Series;
 pub use settings::Settings;
+pub use walk_forward::{
+    BarReturn, Fold, FoldOptions, Stability, StageTimes, Summary, WalkForward, WalkForwardOptions,
+    WalkForwardOutcome, WalkForwardPart, WalkForwardProgress, WalkForwardRow, WindowProfit,
+    walk_forward,
+};
 
 /// The code in the README runs as a test.
 #[cfg(doctest)]

@@ -239,13 +239,23 @@ impl Outcome {
 pub fn optimize<E: Evaluate + ?Sized>(
     evaluator: &mut E,
     options: &OptimizeOptions,
+    observer: impl Observer,
+) -> Result<Outcome, Error> {
+    let groups = Groups::new(&options.sharing, evaluator.batch().len())?;
+    optimize_groups(evaluator, groups, options, observer)
+}
+
+/// As [`optimize`], with these groups of the evaluator's batch in place of `options.sharing`.
+pub(crate) fn optimize_groups<E: Evaluate + ?Sized>(
+    evaluator: &mut E,
+    groups: Groups,
+    options: &OptimizeOptions,
     mut observer: impl Observer,
 ) -> Result<Outcome, Error> {
     let clock = Clock {
         start: Instant::now(),
         limit: options.time_limit,
     };
-    let groups = Groups::new(&options.sharing, evaluator.batch().len())?;
     let bounds = multiplier_bounds(options)?;
     if options.polish > MAX_POLISH {
         return Err(Error::option("polish", options.polish, "at most 64"));

@@ -181,6 +181,20 @@ pub fn profit(
     formula(bar, position, levels, &gates, fee, exit_rule)
 }
 
+/// Weight of the leg that a position enters with, at most 10; 0 when it does not.
+pub(crate) fn entered_weight(bar: &Bar, position: f32, multipliers: Multipliers) -> f64 {
+    let entered = if position > 0.0 {
+        bar.long_gates(multipliers).1
+    } else {
+        position < 0.0 && bar.short_gates(multipliers).0
+    };
+    if entered {
+        f64::from(position.abs().min(10.0))
+    } else {
+        0.0
+    }
+}
+
 /// Profit of one position over one bar with everything in f64, gates too.
 ///
 /// For comparison with values published by f64 programs. It disagrees with [`profit`] on bars
