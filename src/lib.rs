@@ -65,6 +65,8 @@
 //!
 //! # Features
 //!
+//! * `csv`, `parquet`, `arrow`: prices from files and record batches (`read_csv`, `read_parquet`,
+//!   `read_arrow`); forecasts and checks of prices need none of them ([`Forecaster`], [`Prices`]).
 //! * `cuda`: evaluation on NVIDIA GPUs ([`Evaluator::cuda`]). It builds without the CUDA toolkit,
 //!   and a binary with it starts without a driver.
 //! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
@@ -72,14 +74,17 @@
 #![warn(missing_docs)]
 
 mod batch;
+mod data;
 mod direct;
 mod error;
 mod evaluate;
 mod evolution;
 mod exact;
+mod forecast;
 mod groups;
 mod metrics;
 mod optimize;
+mod prices;
 mod profit;
 mod series;
 mod settings;
@@ -88,6 +93,17 @@ mod walk_forward;
 pub use batch::{
     Batch, BatchBuilder, CloseOutside, Element, Field, Fields, MAX_BARS, Simulation, Weights,
 };
+#[cfg(feature = "parquet")]
+pub use data::read_parquet;
+pub use data::{
+    BarAt, Cell, DataError, Fault, MaxGap, OnDoubt, OnFault, Place, Policy, Repair, Repairs, Row,
+};
+#[cfg(any(feature = "arrow", feature = "csv"))]
+pub use data::{Columns, Epoch, PriceFile, ReadOptions, read_prices};
+#[cfg(feature = "csv")]
+pub use data::{CsvSymbols, csv_symbols, read_csv};
+#[cfg(feature = "arrow")]
+pub use data::{arrow_fields, read_arrow};
 pub use direct::{
     Best, Bounds, Direct, DirectOptions, Division, Selection, SizeMeasure, StopReason, Target,
 };
@@ -103,12 +119,14 @@ pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
     exact_profit, flat_region, robust_optimum,
 };
+pub use forecast::{AtrBands, Ewma, Forecast, Forecaster, PastBar, RollingMean, Step};
 pub use groups::{Candidates, Groups, Sharing};
 pub use metrics::{Metrics, Returns, expected_greatest_sharpe, turnover};
 pub use optimize::{
     BestSoFar, ExitChoice, GroupOutcome, Method, Minimum, Observer, OptimizeOptions, Outcome, Path,
     Points, Progress, RuleOutcome, minimize, minimize_groups, optimize,
 };
+pub use prices::{ForecastUnit, GivenForecasts, Prices};
 pub use profit::{
     Bar, CRYPTO_FEE, EQUITY_FEE, ExitRule, Leg, Multipliers, Side, canonical_profit, profit,
     profit_f64,
