@@ -660,7 +660,7 @@ fn work_cap(legs: u64, options: &ExactOptions) -> u64 {
     options.work_cap.unwrap_or(64 * legs + 1_000_000)
 }
 
-fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {
+pub(crate) fn check_group(batch: &Batch, members: &[u32], fee: f64) -> Result<(), Error> {
     if !(0.0..1.0).contains(&fee) {
         let expected = "a fraction within [0, 1), such as EQUITY_FEE";
         return Err(Error::option("fee", fee, expected));

@@ -88,6 +88,7 @@ mod prices;
 mod profit;
 mod series;
 mod settings;
+mod surface;
 mod walk_forward;
 
 pub use batch::{
@@ -133,6 +134,7 @@ pub use profit::{
 };
 pub use series::Series;
 pub use settings::Settings;
+pub use surface::{Surface, surface};
 pub use walk_forward::{
     BarReturn, Fold, FoldOptions, Stability, StageTimes, Summary, WalkForward, WalkForwardOptions,
     WalkForwardOutcome, WalkForwardPart, WalkForwardProgress, WalkForwardRow, WindowProfit,

@@ -1,8 +1,9 @@
 //! What returns per bar are judged by.
 //!
-//! Conventions are those of empyrical (empyrical-reloaded 0.7) and quantstats (0.0.8x), which agree
-//! on all of these, and are tested against them; where those give NaN or infinity, there is `None`
-//! here. Returns are fractions of the capital (0.01 = +1 %), the risk-free return is 0, and
+//! Conventions are those of empyrical (empyrical-reloaded 0.7.1) and quantstats (0.0.86), which agree
+//! on these, and are tested against them to 1e-9. Where they give NaN or infinity, there is `None`
+//! here; and a return below -1, after which they compound a wealth below 0, loses everything here.
+//! Returns are fractions of the capital (0.01 = +1 %), the risk-free return is 0, and
 //! everything that is annualised takes the stated number of bars per year.
 
 use crate::error::Error;

@@ -216,7 +216,8 @@ pub fn profit_f64(
     formula(bar, position, levels, &gates, fee, exit_rule)
 }
 
-fn levels_f64(bar: &Bar, high: f64, low: f64) -> (f64, f64) {
+/// The predicted high and low level in f64, clamped.
+pub(crate) fn levels_f64(bar: &Bar, high: f64, low: f64) -> (f64, f64) {
     (
         (f64::from(bar.high_pred) + high).clamp(0.0, f64::from(MAX_HIGH)),
         (f64::from(bar.low_pred) + low).clamp(-1.0, 0.0),

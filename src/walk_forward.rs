@@ -207,7 +207,8 @@ struct Task {
     simulations: u32,
 }
 
-/// A checked walk-forward run, cut into parts.
+/// A checked walk-forward run, cut into parts: [`run_part`](Self::run_part) for each of
+/// [`parts`](Self::parts), in any order, on any machine, then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct WalkForward<'a> {
     series: &'a [Series],
@@ -240,8 +241,8 @@ impl<'a> WalkForward<'a> {
     /// # Errors
     /// No series; one without a bar, of the same symbol as another, or that
     /// [`Series::check`] or a [`Batch`] refuses (its simulation is then the index of the series);
-    /// options out of range; folds that do not fit the calendar; no symbol with enough bars in
-    /// any fold.
+    /// options out of range; folds that do not fit the calendar, or a calendar of more than
+    /// [`MAX_BARS`] bars; no symbol with enough bars in any fold.
     ///
     /// What depends on device and method is refused by the first part: a fee, bounds or a search
     /// option out of range.
@@ -261,6 +262,12 @@ impl<'a> WalkForward<'a> {
         };
         threads.run(|| check_series(series))?;
         let calendar = calendar(series);
+        if calendar.len() > MAX_BARS {
+            return Err(Error::BatchTooLarge {
+                bars: calendar.len(),
+                limit: MAX_BARS,
+            });
+        }
         let folds = options.folds.folds(calendar.len())?;
         let least = options.least_train;
         if least == 0 || least > options.folds.train {
@@ -321,6 +328,23 @@ impl<'a> WalkForward<'a> {
         &self.groups
     }
 
+    /// The train windows of a group in a fold, one simulation per symbol that takes part, in the
+    /// order of the symbols: what its pair is tuned on, to look at closer.
+    ///
+    /// # Errors
+    /// No such fold or group; [`Error::EmptyBatch`] when no symbol of the group takes part.
+    pub fn train_batch(&self, fold: usize, group: usize) -> Result<Batch, Error> {
+        for (name, index, count) in [
+            ("fold", fold, self.folds.len()),
+            ("group", group, self.groups.len()),
+        ] {
+            if index >= count {
+                return Err(Error::option(name, index, "an index of this run"));
+            }
+        }
+        self.batch(&self.members(fold, group).collect::<Vec<_>>())
+    }
+
     /// Tunes and scores part `part`, which depends on no other.
     ///
     /// # Errors
@@ -363,7 +387,17 @@ impl<'a> WalkForward<'a> {
                 (Multipliers::BASELINE, baseline_rule),
             ];
             let series = &self.series[*symbol];
-            let train: Vec<_> = window.train.iter().map(|part| view(series, part)).collect();
+            let in_sample = if tuned.simulations == 1 {
+                // What the search reports is the same value.
+                WindowProfit {
+                    bars: window.train_bars(),
+                    profit: tuned.profit,
+                    baseline: tuned.baseline,
+                }
+            } else {
+                let train = window.train.iter().map(|part| view(series, part));
+                window_profit(&train.collect::<Vec<_>>(), fee, pairs)
+            };
             WalkForwardRow {
                 fold: task.fold as usize,
                 symbol: *symbol,
@@ -371,7 +405,7 @@ impl<'a> WalkForward<'a> {
                 multipliers: tuned.multipliers,
                 exit_rule: tuned.exit_rule,
                 baseline_rule,
-                in_sample: window_profit(&train, fee, pairs),
+                in_sample,
                 out_of_sample: window_profit(&[view(series, &window.test)], fee, pairs),
                 candidates: match self.options.optimize.method {
                     Method::Exact(_) => pairs_of_gates,
@@ -503,10 +537,12 @@ impl<'a> WalkForward<'a> {
             }
             ExitChoice::Both => (ExitRule::Intraday, 2),
         };
+        let count =
+            |weights: &[f32]| weights.iter().filter(|&&weight| weight != 0.0).count() as u64;
         let simulations = members.iter().filter_map(|&s| batch.simulation(s as usize));
-        let legs = |simulation: Simulation<'_>| {
-            let positions = simulation.positions();
-            positions.filter(|(_, position)| *position != 0.0).count() as u64
+        let legs = |simulation: Simulation<'_>| match simulation.weights {
+            Weights::EntryExit(positions) => count(positions),
+            Weights::AlwaysOn { buy, sell } => count(buy) + sell.map_or(0, count),
         };
         let legs: u64 = simulations.map(legs).sum();
         let pairs = (legs + 1).saturating_mul(legs + 1);
@@ -538,6 +574,33 @@ impl<'a> WalkForward<'a> {
 ///
 /// # Errors
 /// As [`WalkForward::new`] and [`WalkForward::run_part`].
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use trisect::{FoldOptions, Series, WalkForwardOptions, Weights, walk_forward};
+///
+/// let wave = |shift: f32| (0..120).map(|t| shift + 0.01 * (t as f32).sin()).collect::<Vec<f32>>();
+/// let series = Series {
+///     symbol: "WAVE".to_owned(),
+///     times: (0..120).map(|day| day * 86_400).collect(),
+///     close: wave(0.0),
+///     high: wave(0.02),
+///     low: wave(-0.02),
+///     high_pred: vec![0.015; 120],
+///     low_pred: vec![-0.015; 120],
+///     weights: Weights::EntryExit(vec![1.0; 120]),
+/// };
+/// let folds = FoldOptions { train: 60, test: 20, step: 20, purge: 0, embargo: 0, anchored: false };
+/// let options = WalkForwardOptions::new(folds);
+/// let outcome = walk_forward(&[series], &options, |progress| {
+///     println!("{} of {} parts", progress.parts.0, progress.parts.1);
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((outcome.folds.len(), outcome.portfolio.len()), (3, 60));
+/// assert!(outcome.run.in_sample.gain() > 0.0);
+/// assert!(outcome.run.degradation().is_some());
+/// # Ok::<(), trisect::Error>(())
+/// ```
 pub fn walk_forward(
     series: &[Series],
     options: &WalkForwardOptions,

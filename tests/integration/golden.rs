@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::support::package;
-use crate::{golden_direct, golden_evolution, golden_profit};
+use crate::{golden_direct, golden_evolution, golden_metrics, golden_profit};
 
 /// What a check found: cases and mismatches, or why the file could not be read.
 pub type Checked = Result<(usize, usize), String>;
@@ -28,6 +28,7 @@ const CHECKS: &[(&str, Check)] = &[
         golden_profit::check_entry_exit_direct,
     ),
     ("evolution.json", golden_evolution::check_evolution),
+    ("metrics.json", golden_metrics::check_metrics),
 ];
 
 /// Reads a golden file as JSON.
