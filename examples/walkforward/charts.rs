@@ -142,6 +142,8 @@ pub struct HeatMap<'a> {
     pub evaluated: &'a [(f32, f32)],
     /// The exact optimum, `(high, low)`.
     pub optimum: (f32, f32),
+    /// Least and greatest high and low of the box that keeps most of the gain.
+    pub flat: ((f32, f32), (f32, f32)),
 }
 
 impl HeatMap<'_> {
@@ -164,11 +166,8 @@ impl HeatMap<'_> {
                 .build_cartesian_2d(x[0]..x[x.len() - 1], y[0]..y[y.len() - 1])?;
             chart.draw_series((0..self.profit.len()).map(|cell| {
                 let (h, l) = (cell / self.low.len(), cell % self.low.len());
-                let colour = ViridisRGB.get_color_normalized(
-                    self.profit[cell],
-                    profit.start,
-                    profit.end,
-                );
+                let colour =
+                    ViridisRGB.get_color_normalized(self.profit[cell], profit.start, profit.end);
                 Rectangle::new([(x[h], y[l]), (x[h + 1], y[l + 1])], colour.filled())
             }))?;
             chart
@@ -192,6 +191,12 @@ impl HeatMap<'_> {
                     Circle::new(point, radius, BLACK.stroke_width(1)),
                 ])?;
             }
+            let (high, low) = self.flat;
+            let corners = [place(&(high.0, low.0)), place(&(high.1, low.1))];
+            chart.draw_series([
+                Rectangle::new(corners, BLACK.stroke_width(4)),
+                Rectangle::new(corners, WHITE.stroke_width(2)),
+            ])?;
             let optimum = place(&self.optimum);
             chart.draw_series([
                 Cross::new(optimum, 9, WHITE.stroke_width(7)),

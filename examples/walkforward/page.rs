@@ -53,6 +53,7 @@ pub enum Mark {
     Circle,
     Dot,
     Cross,
+    Box,
 }
 
 #[derive(Debug, Clone)]
@@ -172,12 +173,13 @@ impl Mark {
             Self::Blue => r##"<path d="M0 6H30" stroke="#0072B2" stroke-width="3"/>"##,
             Self::Vermilion => r##"<path d="M0 6H30" stroke="#D55E00" stroke-width="3"/>"##,
             Self::Green => r##"<path d="M0 6H30" stroke="#009E73" stroke-width="3"/>"##,
-            Self::Circle => {
-                r##"<circle cx="15" cy="6" r="4" fill="#FFFFFF" stroke="#000000"/>"##
+            Self::Circle => r##"<circle cx="15" cy="6" r="4" fill="#FFFFFF" stroke="#000000"/>"##,
+            Self::Box => {
+                r##"<path d="M7 1H23V11H7Z" stroke="#000000" stroke-width="4"/><path d="M7 1H23V11H7Z" stroke="#FFFFFF" stroke-width="2"/>"##
             }
             Self::Dot => r##"<circle cx="15" cy="6" r="5" fill="#0072B2"/>"##,
             Self::Cross => {
-                r##"<path d="M10 1L20 11M20 1L10 11" stroke="#D55E00" stroke-width="3.5" class="solid"/>"##
+                r##"<path d="M10 1L20 11M20 1L10 11" stroke="#D55E00" stroke-width="3.5"/>"##
             }
         };
         html! {
@@ -296,7 +298,9 @@ mod tests {
         assert!(!page.contains("\" onload=\""));
         assert!(!page.contains("<b>"));
         // It is there, though: as text, in each of the places above.
-        let escaped = page.matches("&lt;script&gt;alert(1)&lt;/script&gt;").count();
+        let escaped = page
+            .matches("&lt;script&gt;alert(1)&lt;/script&gt;")
+            .count();
         assert!(escaped >= 13, "{escaped}");
     }
 
