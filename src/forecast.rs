@@ -14,13 +14,13 @@ use crate::series::Series;
 /// and says what it expects of the next one before it sees it.
 ///
 /// ```
-/// use trisect::{Error, Forecast, Forecaster, PastBar, Prices, Series, Step};
+/// use trisect::{Error, Forecast, ForecastStep, Forecaster, PastBar, Prices, Series};
 ///
 /// /// The next bar is like the last one.
 /// struct Again;
 ///
 /// impl Forecaster for Again {
-///     fn start(&self) -> Result<Step<'_>, Error> {
+///     fn start(&self) -> Result<ForecastStep<'_>, Error> {
 ///         Ok(Box::new(|bar: &PastBar| {
 ///             let (high, low) = (bar.high_move(), bar.low_move());
 ///             Some(Forecast { high, low, position: 1.0 })
@@ -47,13 +47,13 @@ pub trait Forecaster {
     ///
     /// # Errors
     /// [`Error::InvalidOption`] for an option that makes no sense.
-    fn start(&self) -> Result<Step<'_>, Error>;
+    fn start(&self) -> Result<ForecastStep<'_>, Error>;
 }
 
 /// Takes a bar that has ended and forecasts the next one; `None` while it has seen too few.
 ///
 /// A bar without a forecast is no part of a [`Series`].
-pub type Step<'a> = Box<dyn FnMut(&PastBar) -> Option<Forecast> + 'a>;
+pub type ForecastStep<'a> = Box<dyn FnMut(&PastBar) -> Option<Forecast> + 'a>;
 
 /// A bar that has ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,7 +126,7 @@ impl Default for RollingMean {
 }
 
 impl Forecaster for RollingMean {
-    fn start(&self) -> Result<Step<'_>, Error> {
+    fn start(&self) -> Result<ForecastStep<'_>, Error> {
         at_least_one("lookback", self.lookback)?;
         let mut past: [VecDeque<f64>; 3] = Default::default();
         Ok(Box::new(move |bar| {
@@ -173,7 +173,7 @@ impl Default for Ewma {
 }
 
 impl Forecaster for Ewma {
-    fn start(&self) -> Result<Step<'_>, Error> {
+    fn start(&self) -> Result<ForecastStep<'_>, Error> {
         at_least_one("span", self.span)?;
         let factor = 1.0 - 2.0 / (self.span as f64 + 1.0);
         let (mut sums, mut weight, mut seen) = ([0.0; 3], 0.0, 0);
@@ -218,7 +218,7 @@ impl Default for AtrBands {
 }
 
 impl Forecaster for AtrBands {
-    fn start(&self) -> Result<Step<'_>, Error> {
+    fn start(&self) -> Result<ForecastStep<'_>, Error> {
         at_least_one("lookback", self.lookback)?;
         if !(self.width > 0.0 && self.width < f64::INFINITY) {
             return Err(Error::option("width", self.width, "finite and above 0"));

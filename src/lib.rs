@@ -120,7 +120,7 @@ pub use exact::{
     Exact, ExactOptions, ExactSolver, FlatRegion, OnCap, Robust, RobustOptions, exact,
     exact_profit, flat_region, robust_optimum,
 };
-pub use forecast::{AtrBands, Ewma, Forecast, Forecaster, PastBar, RollingMean, Step};
+pub use forecast::{AtrBands, Ewma, Forecast, ForecastStep, Forecaster, PastBar, RollingMean};
 pub use groups::{Candidates, Groups, Sharing};
 pub use metrics::{Metrics, Returns, expected_greatest_sharpe, turnover};
 pub use optimize::{

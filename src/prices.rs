@@ -21,7 +21,7 @@ pub struct Prices {
     pub low: Vec<f64>,
     /// Last price of each bar.
     pub close: Vec<f64>,
-    /// What was traded in each bar, at least 0; NaN where it is not known.
+    /// What was traded in each bar, in any unit; NaN where it is not known. It is not checked.
     pub volume: Option<Vec<f64>>,
     /// Forecasts that came with the prices.
     pub forecasts: Option<GivenForecasts>,

@@ -70,6 +70,87 @@ fn memory_stays_within_what_is_stated() {
     a_batch_and_its_search_stay_within_the_stated_memory();
     an_exact_optimum_takes_at_most_64_bytes_per_leg();
     a_limit_on_memory_is_kept_or_refused();
+    #[cfg(feature = "csv")]
+    csv::a_long_text_streams_in_bounded_memory();
+}
+
+#[cfg(feature = "csv")]
+mod csv {
+    use std::io::{self, Read, Write};
+
+    use trisect::{ReadOptions, csv_symbols, read_csv};
+
+    use super::peak;
+
+    /// Bars of one symbol: a year of minutes of an exchange.
+    const BARS: u64 = 100_000;
+
+    /// Text of so many bytes or a few more, never held: rows of one symbol after the other.
+    struct Rows {
+        left: u64,
+        row: u64,
+        ready: Vec<u8>,
+        used: usize,
+    }
+
+    impl Read for Rows {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.used == self.ready.len() && self.left > 0 {
+                self.ready.clear();
+                self.used = 0;
+                // A few thousand bytes at a time.
+                for _ in 0..64 {
+                    let (symbol, bar) = (self.row / BARS, self.row % BARS);
+                    let time = 1_000_000_000 + 60 * bar;
+                    let cents = bar * 7919 % 1000;
+                    writeln!(
+                        self.ready,
+                        "S{symbol},{time},100.{cents:03},102.125,98.5,101.{cents:03},{bar}"
+                    )?;
+                    self.row += 1;
+                }
+                self.left = self.left.saturating_sub(self.ready.len() as u64);
+            }
+            let count = (&self.ready[self.used..]).read(buffer)?;
+            self.used += count;
+            Ok(count)
+        }
+    }
+
+    fn rows(bytes: u64) -> Rows {
+        Rows {
+            left: bytes,
+            row: 0,
+            ready: b"symbol,time,open,high,low,close,volume\n".to_vec(),
+            used: 0,
+        }
+    }
+
+    /// `TRISECT_TEST_CSV_MIB`: MiB of text, for a run by hand; 64 by default.
+    pub fn a_long_text_streams_in_bounded_memory() {
+        let mib = std::env::var("TRISECT_TEST_CSV_MIB").map_or(64, |mib| mib.parse().unwrap());
+        let options = ReadOptions::default();
+        let (bars, beyond) = peak(|| {
+            let symbols = csv_symbols(rows(mib << 20), "long.csv", &options).unwrap();
+            symbols
+                .map(|prices| prices.unwrap().len() as u64)
+                .sum::<u64>()
+        });
+        println!("{mib} MiB of CSV, {bars} bars one symbol at a time: {beyond} bytes at most");
+        assert!(bars > (mib << 20) / 64, "{bars} bars");
+        // Columns grow by doubling: at most twice the 56 bytes of a bar, one column half as large
+        // again while it moves, and the 48 bytes of the symbol that was handed out.
+        assert!(
+            beyond as u64 <= BARS * (2 * 56 + 8 + 48) + 1_000_000,
+            "{beyond} bytes"
+        );
+
+        let mib = mib.min(64);
+        let (read, beyond) = peak(|| read_csv(rows(mib << 20), "long.csv", &options).unwrap());
+        let bars: usize = read.prices.iter().map(|prices| prices.len()).sum();
+        println!("{mib} MiB of CSV, {bars} bars at once: {beyond} bytes at most");
+        assert!(beyond <= bars * (2 * 56 + 8) + 1_000_000, "{beyond} bytes");
+    }
 }
 
 /// One simulation of so many bars; forecasts that know the bar, or that lie anywhere around usual

@@ -14,8 +14,8 @@ Tunes entry and exit levels over rolling windows of daily prices.
 
 backtest [SYMBOL [SIMULATIONS [THREADS]]] [options]
 
-  --csv FILE       date, open, high, low, close[, volume][, symbol], header names in any case;
-                   without it the included prices of AAPL, FB, GOOG, IBM and MSFT up to 2013-03-01
+  --csv FILE       date, open, high, low, close[, volume][, symbol], header names in any case, or a
+                   .parquet file where the feature parquet is on; without it the included prices of AAPL, FB, GOOG, IBM and MSFT up to 2013-03-01
   --bars N         bars per simulation (default 120)
   --sharing WHO    all: one pair of multipliers per symbol (default); simulation: one each;
                    chunks:N: one for N consecutive simulations

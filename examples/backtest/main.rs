@@ -5,31 +5,26 @@
 //! What it prints is the best of these windows in sample; it is not a forecast.
 
 mod arguments;
-mod data;
-mod forecast;
+mod windows;
 
 use std::error::Error;
-use std::fs::File;
 use std::io::{IsTerminal, stderr};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use serde_json::json;
 use trisect::{
-    Batch, Evaluator, ExitRule, Fields, GroupOutcome, Observer, Outcome, Progress, Settings,
-    Weights, optimize,
+    Batch, Evaluator, ExitRule, Fields, GroupOutcome, Observer, Outcome, Prices, Progress,
+    ReadOptions, RollingMean, Series, Settings, Weights, optimize, read_prices,
 };
 
 use arguments::{Arguments, Parsed};
-use data::Prices;
 
 /// Bars a forecast looks back on: about one month of trading days.
 const LOOKBACK: usize = 20;
-
-/// Moves from close to close beyond this ratio are reported as likely splits.
-const JUMP_RATIO: f64 = 1.5;
 
 fn main() -> ExitCode {
     match run() {
@@ -51,12 +46,11 @@ fn run() -> Result<(), Box<dyn Error>> {
         Parsed::Run(arguments) => *arguments,
     };
     let name = arguments.csv.display().to_string();
-    let file = File::open(&arguments.csv).map_err(|source| data::DataError::Unreadable {
-        file: name.clone(),
-        source,
-    })?;
-    let all = data::read(file, &name)?;
-    let wanted = select(&all, arguments.symbol.as_deref())?;
+    let file = read_prices(&arguments.csv, &ReadOptions::default())?;
+    if !file.repairs.is_empty() {
+        eprintln!("{}", file.repairs);
+    }
+    let wanted = select(&file.prices, arguments.symbol.as_deref())?;
 
     println!(
         "{} simulations of {} bars per symbol, forecasts from the {LOOKBACK} bars before",
@@ -115,14 +109,12 @@ fn select<'a>(all: &'a [Prices], symbol: Option<&str>) -> Result<Vec<&'a Prices>
 
 /// Tunes one symbol, prints its row, and returns its part of the JSON report.
 fn tune(prices: &Prices, arguments: &Arguments) -> Result<serde_json::Value, Box<dyn Error>> {
-    for jump in data::jumps(prices, JUMP_RATIO) {
-        eprintln!(
-            "{}, {}: the close goes from {} to {}; a split? Windows over it mean nothing",
-            prices.symbol, jump.date, jump.from, jump.to
-        );
-    }
-    let bars = forecast::bars(prices, LOOKBACK)?;
-    let windows = forecast::windows(&bars, arguments.bars, arguments.simulations)?;
+    let forecaster = RollingMean { lookback: LOOKBACK };
+    let bars = Series::from_prices(prices, &forecaster)?;
+    let Weights::EntryExit(position) = &bars.weights else {
+        return Err("a forecaster gives one position per bar".into());
+    };
+    let windows = windows::windows(bars.len(), arguments.bars, arguments.simulations)?;
     let mut builder = Batch::builder();
     for window in &windows {
         let window = window.clone();
@@ -132,18 +124,10 @@ fn tune(prices: &Prices, arguments: &Arguments) -> Result<serde_json::Value, Box
             low: &bars.low[window.clone()],
             high_pred: &bars.high_pred[window.clone()],
             low_pred: &bars.low_pred[window.clone()],
-            weights: Weights::EntryExit(&bars.position[window]),
+            weights: Weights::EntryExit(&position[window]),
         })?;
     }
     let batch = builder.build()?;
-    let (outside, _) = batch.close_outside();
-    if outside > 0 {
-        eprintln!(
-            "{}: {outside} bars close outside their range",
-            prices.symbol
-        );
-    }
-
     let mut evaluator = Evaluator::new(&batch, arguments.device, &arguments.evaluate)?;
     let mut bar = LateBar::new(&prices.symbol);
     let outcome = optimize(&mut evaluator, &arguments.optimize, &mut bar)?;
@@ -155,8 +139,8 @@ fn tune(prices: &Prices, arguments: &Arguments) -> Result<serde_json::Value, Box
         "symbol": prices.symbol,
         "device": evaluator.device(),
         "not_a_gpu_because": evaluator.fallback().map(ToString::to_string),
-        "first_date": first.map(|window| &bars.dates[window.start]),
-        "last_date": last.map(|window| &bars.dates[window.end - 1]),
+        "first_date": first.map(|window| date(bars.times[window.start])),
+        "last_date": last.map(|window| date(bars.times[window.end - 1])),
         "groups": outcome.groups.iter().map(group_report).collect::<Vec<_>>(),
         "profits": outcome.profits,
         "evaluations": outcome.evaluations,
@@ -164,6 +148,13 @@ fn tune(prices: &Prices, arguments: &Arguments) -> Result<serde_json::Value, Box
         "bar_candidates": outcome.bar_candidates,
         "wall_ms": outcome.wall_time.as_secs_f64() * 1e3,
     }))
+}
+
+/// A date, with the time of day where it is not midnight.
+fn date(seconds: i64) -> String {
+    let text =
+        Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string());
+    text.trim_end_matches("T00:00:00Z").to_owned()
 }
 
 fn group_report(group: &GroupOutcome) -> serde_json::Value {

@@ -160,7 +160,7 @@ fn equity(outcome: &WalkForwardOutcome) -> Result<Figure> {
     let lines = Lines {
         x_label: "date of the test bar",
         y_label: "summed profit (% of the capital)",
-        x_text: &|seconds| date(seconds as i64),
+        x_text: &axis_date,
         y_text: &charts::percent,
         lines: vec![
             Line {
@@ -374,7 +374,7 @@ fn multipliers(outcome: &WalkForwardOutcome) -> Result<Figure> {
     let chart = Lines {
         x_label: "first test bar of the fold",
         y_label: "multiplier (%)",
-        x_text: &|seconds| date(seconds as i64),
+        x_text: &axis_date,
         y_text: &charts::percent,
         lines,
         bands,
@@ -696,6 +696,12 @@ fn option_list(about: &About, options: &Options) -> Result<Vec<(String, String)>
         }
     }
     Ok(list)
+}
+
+/// The day of a place on an axis, which need not be the start of one.
+fn axis_date(seconds: f64) -> String {
+    let time = jiff::Timestamp::from_second(seconds as i64);
+    time.map_or_else(|_| seconds.to_string(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
 /// A time as people write it: the day alone where it is the start of one.

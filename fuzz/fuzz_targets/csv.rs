@@ -1,52 +1,79 @@
-//! Any bytes are price bars or a typed error, and price bars become moves or a typed error. Nothing panics.
+//! Any bytes are prices or a typed error, and prices become a series or a typed error. Nothing
+//! panics. Symbols read one by one are those read at once.
 
 #![no_main]
-// The example's modules come in whole; this target needs a part of them.
-#![allow(dead_code)]
 
 use libfuzzer_sys::fuzz_target;
-
-#[path = "../../examples/backtest/data.rs"]
-mod data;
-#[path = "../../examples/backtest/forecast.rs"]
-mod forecast;
+use trisect::{
+    AtrBands, DataError, Ewma, Forecaster, OnDoubt, Policy, Prices, ReadOptions, RollingMean,
+    Series, csv_symbols, read_csv,
+};
 
 fuzz_target!(|bytes: &[u8]| {
-    let all = match data::read(bytes, "fuzz.csv") {
-        Ok(all) => all,
-        Err(error) => {
-            let message = error.to_string();
-            assert!(message.starts_with("fuzz.csv"), "{message}");
-            return;
-        }
+    let lenient = ReadOptions {
+        zone: "America/New_York".to_owned(),
+        policy: Policy {
+            outside_range: OnDoubt::Repair,
+            gap: OnDoubt::Repair,
+            split: OnDoubt::Repair,
+            ..Policy::repair()
+        },
+        ..ReadOptions::default()
     };
-
-    assert!(!all.is_empty());
-    for prices in &all {
-        let count = prices.dates.len();
-        assert!(count > 0 && !prices.symbol.is_empty());
-        for column in [&prices.open, &prices.high, &prices.low, &prices.close] {
-            assert_eq!(column.len(), count);
-            assert!(column.iter().all(|price| price.is_finite() && *price > 0.0));
-        }
-        for t in 0..count {
-            assert!(prices.low[t] <= prices.high[t]);
-        }
-        assert!(data::jumps(prices, 1.5).len() < count);
-
-        for lookback in [1, 3] {
-            let Ok(bars) = forecast::bars(prices, lookback) else {
+    for options in [ReadOptions::default(), lenient] {
+        let file = match read_csv(bytes, "fuzz.csv", &options) {
+            Ok(file) => file,
+            Err(error) => {
+                let message = error.to_string();
+                assert!(message.starts_with("fuzz.csv"), "{message}");
                 continue;
-            };
-            let length = bars.close.len();
-            assert_eq!(length, count - lookback - 1);
-            for t in 0..length {
-                assert!(bars.low[t] <= bars.high[t]);
-                assert!(bars.position[t].abs() == 1.0);
             }
-            for window in forecast::windows(&bars, 2, 2).unwrap_or_default() {
-                assert_eq!(bars.close[window].len(), 2);
-            }
+        };
+        assert!(!file.prices.is_empty());
+        for prices in &file.prices {
+            check(prices);
+            let (again, _) = prices
+                .clone()
+                .check(&options.policy)
+                .expect("checked already");
+            assert_eq!(again.times, prices.times);
+        }
+        let symbols = csv_symbols(bytes, "fuzz.csv", &options).expect("the same header");
+        match symbols.collect::<Result<Vec<Prices>, DataError>>() {
+            Ok(one_by_one) => assert_eq!(one_by_one.len(), file.prices.len()),
+            Err(DataError::NotGrouped { .. }) => {}
+            Err(error) => panic!("{error}"),
         }
     }
 });
+
+fn check(prices: &Prices) {
+    let count = prices.len();
+    assert!(count > 0 && !prices.symbol.is_empty());
+    assert!(prices.times.is_sorted_by(|a, b| a < b));
+    for column in [&prices.open, &prices.high, &prices.low, &prices.close] {
+        assert_eq!(column.len(), count);
+        assert!(column.iter().all(|price| price.is_finite() && *price > 0.0));
+    }
+    assert!(
+        prices
+            .low
+            .iter()
+            .zip(&prices.high)
+            .all(|(low, high)| low <= high)
+    );
+    let atr = AtrBands {
+        lookback: 2,
+        ..AtrBands::default()
+    };
+    let forecasters: [&dyn Forecaster; 3] = [&RollingMean { lookback: 1 }, &Ewma { span: 2 }, &atr];
+    for forecaster in forecasters {
+        if let Ok(series) = Series::from_prices(prices, forecaster) {
+            series.check().expect("a series of checked prices");
+            assert!(series.len() < count);
+        }
+    }
+    if let Ok(series) = Series::from_given_forecasts(prices) {
+        series.check().expect("a series of checked prices");
+    }
+}

@@ -25,8 +25,9 @@ pub fn read_parquet(
     name: &str,
     options: &ReadOptions,
 ) -> Result<PriceFile, DataError> {
-    // The decoder checks most of a file, and panics on some malformed ones. Nothing of it is used
-    // after that.
+    // The decoder checks most of a file, and may panic on a malformed one. The last resort: nothing
+    // of it is used after that. The process's panic hook still runs, and a build with panic=abort
+    // has no such resort.
     let read = catch_unwind(AssertUnwindSafe(|| read(file, name, options)));
     read.unwrap_or_else(|_| Err(malformed(name, "the decoder gave up on it")))
 }

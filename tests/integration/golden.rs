@@ -29,6 +29,8 @@ const CHECKS: &[(&str, Check)] = &[
     ),
     ("evolution.json", golden_evolution::check_evolution),
     ("metrics.json", golden_metrics::check_metrics),
+    #[cfg(all(feature = "csv", feature = "parquet"))]
+    ("data/expected.json", crate::data_files::check_files),
 ];
 
 /// Reads a golden file as JSON.

@@ -7,6 +7,11 @@ mod cuda;
 mod cuda_optima;
 #[cfg(feature = "cuda")]
 mod cuda_searches;
+mod data;
+#[cfg(feature = "csv")]
+mod data_csv;
+#[cfg(all(feature = "csv", feature = "parquet"))]
+mod data_files;
 mod direct;
 mod direct_objectives;
 mod direct_published;
