@@ -268,6 +268,7 @@ impl Threads {
 
 /// The machine part that evaluates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Device {
     /// The fastest that is there.
     #[default]
@@ -283,6 +284,7 @@ pub enum Device {
 /// With 16 bits a search scores the batch of the rounded values; what it reports is recomputed on the
 /// batch as it was given, like every reported profit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Storage {
     /// 24 bytes per leg. The bits of the CPU.
     #[default]
@@ -298,6 +300,7 @@ pub enum Storage {
 
 /// How to evaluate.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EvaluateOptions {
     /// Fee per entered leg as a fraction, within `[0, 1)`. [`EQUITY_FEE`] by default.
     pub fee: f64,

@@ -74,6 +74,7 @@ const ZOOM_LEGS: usize = 1000;
 
 /// What to do when the search has done its share of work and has no proof yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum OnCap {
     /// Go on with a method whose work does not depend on how flat the profit is, about
     /// O(N log² N), up to the proof. It compares the rows of pairs (one low gate, all high gates)
@@ -89,6 +90,7 @@ pub enum OnCap {
 
 /// How to search for the exact optimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ExactOptions {
     /// Most work of the branch and bound, in the unit of [`Exact::work`];
     /// `None`: 64 per leg and 1,000,000 more.

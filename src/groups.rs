@@ -9,6 +9,7 @@ use crate::profit::Multipliers;
 
 /// Which simulations share one pair of multipliers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Sharing {
     /// One pair for the whole batch.
     #[default]

@@ -69,7 +69,8 @@
 //!   `read_arrow`); forecasts and checks of prices need none of them ([`Forecaster`], [`Prices`]).
 //! * `cuda`: evaluation on NVIDIA GPUs ([`Evaluator::cuda`]). It builds without the CUDA toolkit,
 //!   and a binary with it starts without a driver.
-//! * `serde`: [`Direct`] and its options can be serialised; a search resumes bit for bit.
+//! * `serde`: [`Direct`], [`WalkForwardPart`] and their options can be serialised; a search or a
+//!   walk-forward run resumes bit for bit.
 
 #![warn(missing_docs)]
 

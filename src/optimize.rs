@@ -41,6 +41,7 @@ pub use observe::{BestSoFar, Observer, Progress};
 
 /// How candidates are chosen.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Method {
     /// DIRECT, one search per group.
@@ -66,6 +67,7 @@ pub enum Method {
 
 /// Which exit rule a group ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ExitChoice {
     /// This one.
     Fixed(ExitRule),
@@ -85,6 +87,7 @@ impl ExitChoice {
 
 /// How to tune a batch.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OptimizeOptions {
     /// Who shares multipliers with whom. One pair for all by default.
     pub sharing: Sharing,

@@ -38,6 +38,7 @@ pub use outcome::{Stability, Summary, WalkForwardOutcome};
 
 /// How to walk forward.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WalkForwardOptions {
     /// How the calendar is cut.
     pub folds: FoldOptions,

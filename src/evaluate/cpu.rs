@@ -52,6 +52,7 @@ struct Block([f32; BLOCK]);
 
 /// An instruction set of the CPU evaluator. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Simd {
     /// Plain Rust, one leg at a time. Slow where the machine lacks a fused multiply-add.

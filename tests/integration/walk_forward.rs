@@ -761,3 +761,33 @@ fn a_fixed_exit_rule_is_that_of_the_baseline_too() {
         }
     }
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn parts_and_options_are_the_same_when_read_back() {
+    let series = draw(13, Kind::Skilled, 3, 120);
+    let mut methods = vec![exact(), Method::Grid { high: 5, low: 7 }];
+    methods.push(Method::Direct(DirectOptions::production()));
+    methods.push(Method::Evolution(EvolutionOptions::production()));
+    for method in methods {
+        let labels = ["a", "b", "a"].map(str::to_owned).to_vec();
+        let mut options = options(Sharing::Groups(labels), method);
+        options.optimize.exit_rule = ExitChoice::Both;
+        let text = serde_json::to_string(&options).unwrap();
+        let read: WalkForwardOptions = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, options);
+
+        let run = WalkForward::new(&series, &options).unwrap();
+        let part = run.run_part(0).unwrap();
+        let text = serde_json::to_string(&part).unwrap();
+        let read: WalkForwardPart = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, part);
+        let resumed = WalkForward::new(&series, &options)
+            .unwrap()
+            .finish(vec![read]);
+        assert_eq!(
+            content(resumed.unwrap()),
+            content(run.finish(vec![part]).unwrap())
+        );
+    }
+}
