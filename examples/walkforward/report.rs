@@ -701,7 +701,10 @@ fn option_list(about: &About, options: &Options) -> Result<Vec<(String, String)>
 /// The day of a place on an axis, which need not be the start of one.
 fn axis_date(seconds: f64) -> String {
     let time = jiff::Timestamp::from_second(seconds as i64);
-    time.map_or_else(|_| seconds.to_string(), |time| time.strftime("%Y-%m-%d").to_string())
+    time.map_or_else(
+        |_| seconds.to_string(),
+        |time| time.strftime("%Y-%m-%d").to_string(),
+    )
 }
 
 /// A time as people write it: the day alone where it is the start of one.
