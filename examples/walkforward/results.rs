@@ -287,7 +287,7 @@ pub mod tests {
             train_last: 1,
             test_start: 1_362_096_000 + k as i64,
             test_last: 253_402_207_200,
-            high: [0.1, -f32::MIN_POSITIVE, 0.029_999_999, -0.0][k],
+            high: [0.1, -f32::MIN_POSITIVE, 0.03_f32.next_down(), -0.0][k],
             low: [f32::from_bits(1), -0.03, 0.0, 1.0 / 3.0][k],
             exit_rule: "at close".to_owned(),
             baseline_rule: "intraday".to_owned(),
@@ -299,7 +299,7 @@ pub mod tests {
             test_baseline: 123_456_789.123_456_79,
             candidates: u64::MAX >> (1 + k),
             stop: "complete".to_owned(),
-            quality: (k % 2 == 0).then_some(1.0 / 3.0 + k as f64),
+            quality: k.is_multiple_of(2).then_some(1.0 / 3.0 + k as f64),
         };
         let summary = Summary {
             rows: 3,

@@ -121,7 +121,13 @@ impl Mpi {
             Ok(Err(error)) => {
                 let line = format!("rank {} of {}: {error}\n", mpi.rank, mpi.ranks);
                 // In one piece, since several ranks may print.
-                eprint!("{line}");
+                #[allow(
+                    clippy::print_stderr,
+                    reason = "the job ends here: nobody is left to tell"
+                )]
+                {
+                    eprint!("{line}");
+                }
                 mpi.world.abort(1)
             }
             Err(panic) if mpi.ranks == 1 => {

@@ -90,6 +90,11 @@ impl WorkerProgram {
 /// trisect::work_if_asked();
 /// // The program itself.
 /// ```
+#[allow(
+    clippy::exit,
+    clippy::print_stderr,
+    reason = "a worker is a process of its own, whose words the caller's process reads"
+)]
 pub fn work_if_asked() {
     if env::var_os(MARK).is_none() {
         return;
