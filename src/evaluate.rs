@@ -9,7 +9,9 @@ mod cuda;
 pub(crate) mod fixed_point;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
 
 use crate::batch::Batch;
 use crate::direct::{Bounds, DirectOptions, StopReason};
@@ -305,13 +307,26 @@ impl Threads {
     /// Most threads that can be asked for.
     pub const MAX: usize = 4096;
 
-    /// `count` threads.
+    /// `count` threads, which this and its clones have to themselves.
+    ///
+    /// The threads that were started last outlive them, idle, and are taken again when as many are
+    /// asked for; the others end with the last clone.
     ///
     /// # Errors
     /// 0 or more than [`Threads::MAX`]; or the system refuses to start them.
     pub fn new(count: usize) -> Result<Self, Error> {
         if count == 0 || count > Self::MAX {
             return Err(Error::option("threads", count, "between 1 and 4096"));
+        }
+        // Many a search takes less time than starting threads does. What is still in use is not
+        // shared: it would be fewer threads for both.
+        static LAST: Mutex<Option<Arc<rayon::ThreadPool>>> = Mutex::new(None);
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = &*last
+            && pool.current_num_threads() == count
+            && Arc::strong_count(pool) == 1
+        {
+            return Ok(Self(Some(pool.clone())));
         }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(count)
@@ -322,7 +337,9 @@ impl Threads {
                 why: error.to_string(),
                 remedy: "ask for fewer threads",
             })?;
-        Ok(Self(Some(Arc::new(pool))))
+        let pool = Arc::new(pool);
+        *last = Some(pool.clone());
+        Ok(Self(Some(pool)))
     }
 
     /// How many threads there are.
@@ -338,6 +355,19 @@ impl Threads {
         match &self.0 {
             Some(pool) => pool.install(work),
             None => work(),
+        }
+    }
+
+    /// `of_index` of every index below `count`, in order. A single one is done where it is asked
+    /// for, since waking a thread may take longer; `of_index` itself stays on one thread.
+    pub(crate) fn map<R: Send>(
+        &self,
+        count: usize,
+        of_index: impl Fn(usize) -> R + Send + Sync,
+    ) -> Vec<R> {
+        match count {
+            0 | 1 => (0..count).map(of_index).collect(),
+            _ => self.run(|| (0..count).into_par_iter().map(of_index).collect()),
         }
     }
 }
@@ -675,5 +705,24 @@ impl Evaluate for Evaluator<'_> {
             #[cfg(feature = "cuda")]
             Self::Cuda(cuda) => cuda.exact_optima(task),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_taken_again_but_not_shared() {
+        let pool = |threads: &Threads| threads.0.as_ref().map(Arc::as_ptr);
+        let ours = Threads::new(3).unwrap();
+        let also = Threads::new(3).unwrap();
+        assert_ne!(pool(&ours), pool(&also));
+        // Unless another test starts threads in between.
+        let taken_again = |_| {
+            let before = pool(&Threads::new(3).unwrap());
+            before == pool(&Threads::new(3).unwrap())
+        };
+        assert!((0..100).any(taken_again));
     }
 }

@@ -46,6 +46,9 @@ const TASK_CANDIDATES: usize = 128;
 /// Legs times candidates of one task, about 20 microseconds of work.
 const TASK_COST: usize = 100_000;
 
+/// Bars whose legs one task derives, about 20 microseconds of work.
+const TASK_BARS: usize = 4096;
+
 /// `BLOCK` values, aligned as the widest vector wants it. It is only stored; the kernel reads f32.
 #[cfg(target_arch = "x86_64")]
 type Block = std::arch::x86_64::__m512;
@@ -174,7 +177,7 @@ impl<'a> Cpu<'a> {
             None => Threads::default(),
         };
         let fee = options.fee as f32;
-        let (blocks, spans) = threads.run(|| derive_legs(batch, fee))?;
+        let (blocks, spans) = derive_legs(batch, fee, &threads)?;
         let bounds = batch.simulations();
         let bounds = bounds
             .map(|simulation| fixed_point::bound(simulation.positions(), fee))
@@ -492,7 +495,11 @@ impl EvaluateShard for Cpu<'_> {
 }
 
 /// The legs of all simulations, in blocks.
-fn derive_legs(batch: &Batch, fee: f32) -> Result<(Vec<Block>, Vec<Span>), Error> {
+fn derive_legs(
+    batch: &Batch,
+    fee: f32,
+    threads: &Threads,
+) -> Result<(Vec<Block>, Vec<Span>), Error> {
     let mut spans = Vec::with_capacity(batch.len());
     let mut next = 0_usize;
     for simulation in batch.simulations() {
@@ -523,9 +530,15 @@ fn derive_legs(batch: &Batch, fee: f32) -> Result<(Vec<Block>, Vec<Span>), Error
         runs.push((span, simulation, run));
         rest = tail;
     }
-    runs.into_par_iter()
-        .with_min_len(16)
-        .for_each(|(span, simulation, run)| fill(span, &simulation, fee, run));
+    let fill = |(span, simulation, run): (&Span, Simulation<'_>, &mut [Block])| {
+        fill(span, &simulation, fee, run);
+    };
+    if batch.bars() <= TASK_BARS {
+        runs.into_iter().for_each(fill);
+    } else {
+        let task = (TASK_BARS * batch.len() / batch.bars()).max(1);
+        threads.run(|| runs.into_par_iter().with_min_len(task).for_each(fill));
+    }
     Ok((blocks, spans))
 }
 

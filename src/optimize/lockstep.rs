@@ -239,13 +239,17 @@ fn one_by_one<S: AskTell>(
         Ok((Found::of(state), rounds))
     };
     let searches = 0..groups.len() * rules.len();
-    // A thread keeps its search over a run of them, but few searches are for all threads.
-    let task = searches.len() / (4 * threads.count());
-    let results: Vec<(Found, u64)> = threads.run(|| {
+    let results: Vec<(Found, u64)> = if searches.len() == 1 {
+        vec![run(&mut start(), 0)?]
+    } else {
+        // A thread keeps its search over a run of them, but few searches are for all threads.
+        let task = searches.len() / (4 * threads.count());
         let task = task.clamp(1, SEARCHES_PER_TASK);
-        let searches = searches.into_par_iter().with_min_len(task);
-        searches.map_init(start, run).collect::<Result<_, Error>>()
-    })?;
+        threads.run(|| {
+            let searches = searches.into_par_iter().with_min_len(task);
+            searches.map_init(start, run).collect::<Result<_, Error>>()
+        })?
+    };
     Ok(Search {
         rounds: results.iter().map(|(_, rounds)| *rounds).max().unwrap_or(0),
         found: results.into_iter().map(|(found, _)| found).collect(),
@@ -288,13 +292,18 @@ pub(super) fn lockstep<S: AskTell>(
         evaluate(&asked, &mut values)?;
         rounds += 1;
         evaluations += count as u64;
-        threads.run(|| {
+        let tell = |(search, range): (&mut S, &[usize])| search.tell(&values[range[0]..range[1]]);
+        if searches.len() <= SEARCHES_PER_TASK {
             searches
-                .par_iter_mut()
-                .zip(offsets.par_windows(2))
-                .with_min_len(SEARCHES_PER_TASK)
-                .try_for_each(|(search, range)| search.tell(&values[range[0]..range[1]]))
-        })?;
+                .iter_mut()
+                .zip(offsets.windows(2))
+                .try_for_each(tell)?;
+        } else {
+            threads.run(|| {
+                let told = searches.par_iter_mut().zip(offsets.par_windows(2));
+                told.with_min_len(SEARCHES_PER_TASK).try_for_each(tell)
+            })?;
+        }
 
         let runs = |search: &S| search.stop().is_none();
         let running = (0..groups)

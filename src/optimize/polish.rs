@@ -5,8 +5,6 @@
 
 use std::cell::RefCell;
 
-use rayon::prelude::*;
-
 use crate::batch::Batch;
 use crate::direct::Bounds;
 use crate::error::Error;
@@ -49,13 +47,12 @@ pub(super) fn polish<E: Evaluate + ?Sized>(
                 count,
             ))
         };
-        let mut gates: Vec<Option<Gates>> =
-            threads.run(|| (0..groups.len()).into_par_iter().map(gates).collect());
+        let mut gates: Vec<Option<Gates>> = threads.map(groups.len(), gates);
         if let Some(ranks) = ranks {
             merge(&mut gates, bounds, count, &mut **ranks.borrow_mut())?;
         }
-        let pairs = |gates: &Option<Gates>| gates.as_ref().map_or_else(Vec::new, Gates::pairs);
-        let lists: Vec<Vec<Multipliers>> = threads.run(|| gates.par_iter().map(pairs).collect());
+        let pairs = |group: usize| gates[group].as_ref().map_or_else(Vec::new, Gates::pairs);
+        let lists: Vec<Vec<Multipliers>> = threads.map(groups.len(), pairs);
         let candidates = Candidates::per_group(&lists)?;
         let mut means = vec![0.0; candidates.total(groups.len())];
         scores

@@ -24,7 +24,9 @@ const MOST: usize = 1 << 27;
 /// use trisect::{
 ///     Batch, Device, Error, Evaluator, Mpi, OptimizeOptions, Reduce, agree, optimize_ranks, shard,
 /// };
-/// # fn read(simulations: std::ops::Range<usize>) -> Result<Batch, Error> { unimplemented!() }
+/// # fn read(simulations: std::ops::Range<usize>) -> Result<Batch, Error> {
+/// #     simulations.fold(Batch::builder(), |batch, _| batch).build()
+/// # }
 ///
 /// fn main() -> Result<(), Error> {
 ///     Mpi::run(|mpi| {

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,9 @@ pub struct WorkerProgram {
     pub arguments: Vec<OsString>,
     /// How long it may take from its start to the call of [`work_if_asked`]; 10 s by default.
     pub start_limit: Duration,
+    /// How long it may take over what it is given at once, its share of a run's groups; `None` (the
+    /// default): as long as it wants. A worker that takes longer is ended, and the run fails.
+    pub work_limit: Option<Duration>,
 }
 
 impl Default for WorkerProgram {
@@ -59,6 +62,7 @@ impl Default for WorkerProgram {
             program: None,
             arguments: Vec::new(),
             start_limit: Duration::from_secs(10),
+            work_limit: None,
         }
     }
 }
@@ -183,7 +187,9 @@ fn answer(request: &Request) -> Result<(usize, Vec<Searched>), Error> {
 struct Worker {
     index: usize,
     program: PathBuf,
-    child: Child,
+    work_limit: Option<Duration>,
+    /// Whoever waits for an answer may end it.
+    child: Arc<Mutex<Child>>,
     input: BufWriter<ChildStdin>,
     /// `None` until it has greeted.
     output: Option<BufReader<ChildStdout>>,
@@ -192,14 +198,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(index: usize, program: PathBuf, arguments: &[OsString]) -> Result<Self, Error> {
+    fn start(index: usize, program: PathBuf, worker: &WorkerProgram) -> Result<Self, Error> {
         let refused = |error: &dyn Display| Error::Unavailable {
             what: "a worker process",
             why: format!("{}: {error}", program.display()),
             remedy: "state a program that can be started, or use threads: the same bits",
         };
         let mut child = Command::new(&program)
-            .args(arguments)
+            .args(&worker.arguments)
             .env(MARK, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -220,7 +226,8 @@ impl Worker {
         Ok(Self {
             index,
             program,
-            child,
+            work_limit: worker.work_limit,
+            child: Arc::new(Mutex::new(child)),
             input: BufWriter::new(input),
             output: None,
             greeting,
@@ -250,13 +257,31 @@ impl Worker {
         range: Range<usize>,
     ) -> Result<(usize, Vec<Searched>), Error> {
         let searches = terms.exit_rules.len() * range.len();
-        let sent = write_request(&mut self.input, terms, batch, groups, range);
-        let answered = match (&mut self.output, sent) {
-            (Some(output), Ok(())) => read_answer(output, searches),
-            (None, _) => Err(io::ErrorKind::NotConnected.into()),
-            (_, Err(error)) => Err(error),
-        };
+        let (limit, child) = (self.work_limit, Arc::clone(&self.child));
+        let (done, doing) = mpsc::channel::<()>();
+        let (answered, late) = thread::scope(|scope| {
+            // Closes the pipes of a worker that is late, and so ends the wait for it.
+            let watch = limit.map(|limit| {
+                scope.spawn(move || {
+                    let late = doing.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+                    if late {
+                        let _ = lock(&child).kill();
+                    }
+                    late
+                })
+            });
+            let sent = write_request(&mut self.input, terms, batch, groups, range);
+            let answered = match (&mut self.output, sent) {
+                (Some(output), Ok(())) => read_answer(output, searches),
+                (None, _) => Err(io::ErrorKind::NotConnected.into()),
+                (_, Err(error)) => Err(error),
+            };
+            drop(done);
+            let late = watch.is_some_and(|watch| watch.join().unwrap_or(false));
+            (answered, late)
+        });
         answered.map_err(|error| match error.kind() {
+            _ if late => self.given_up("it did not answer in time"),
             io::ErrorKind::InvalidData => self.given_up(&error.to_string()),
             _ => self.ended(),
         })
@@ -267,7 +292,8 @@ impl Worker {
         // It may have closed its pipes and live on.
         let until = Instant::now() + LAST_WORDS;
         let status = loop {
-            match self.child.try_wait() {
+            let status = lock(&self.child).try_wait();
+            match status {
                 Ok(Some(status)) => break status.to_string(),
                 Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
                 Ok(None) => return self.given_up("it closed its pipes"),
@@ -298,8 +324,9 @@ impl Worker {
 
     fn end(&mut self) {
         // Both fail only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -308,6 +335,10 @@ impl Drop for Worker {
         // It holds nothing that would be lost, and might be busy where another one has failed.
         self.end();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads on until the greeting has been read.
@@ -340,7 +371,7 @@ impl Stderr {
         thread::spawn(move || {
             let mut piece = [0; 1024];
             while let Ok(count @ 1..) = pipe.read(&mut piece) {
-                let mut kept = keep.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&keep);
                 kept.extend_from_slice(&piece[..count]);
                 let surplus = kept.len().saturating_sub(KEPT_STDERR);
                 kept.drain(..surplus);
@@ -353,7 +384,7 @@ impl Stderr {
     /// What is kept, once the pipe is closed or has been given time to.
     fn text(&self) -> String {
         let _ = self.closed.recv_timeout(LAST_WORDS);
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock(&self.kept);
         String::from_utf8_lossy(&kept).into_owned()
     }
 }
@@ -395,7 +426,7 @@ impl<'a> Processes<'a> {
         let local = Evaluator::cpu(batch, options)?;
         let until = Instant::now() + worker.start_limit;
         let program = worker.path()?;
-        let start = |index| Worker::start(index, program.clone(), &worker.arguments);
+        let start = |index| Worker::start(index, program.clone(), worker);
         let count = count.min(batch.len());
         let mut workers = (0..count).map(start).collect::<Result<Vec<_>, _>>()?;
         for worker in &mut workers {

@@ -339,12 +339,14 @@ fn what_makes_no_sense_is_refused_before_anything_starts() {
 
 /// What comes of a worker that runs these commands of a shell.
 #[cfg(unix)]
-fn failure_of(commands: &str, start_limit: Duration) -> (usize, String, String) {
+fn failure_of(commands: &str, limits: [Duration; 2]) -> (usize, String, String) {
+    let [start_limit, work_limit] = limits;
     let options = StrategyOptions {
         worker: WorkerProgram {
             program: Some("sh".into()),
             arguments: vec!["-c".into(), commands.into()],
             start_limit,
+            work_limit: Some(work_limit),
         },
         ..options()
     };
@@ -400,15 +402,20 @@ fn a_worker_that_fails_is_an_error_with_its_last_words() {
             "it said",
         ),
     ] {
-        let (worker, status, stderr) = failure_of(commands, long);
+        let (worker, status, stderr) = failure_of(commands, [long; 2]);
         assert_eq!(worker, 0, "{commands}");
         assert!(status.contains(expected_status), "{commands}: {status}");
         assert!(stderr.contains(expected_words), "{commands}: {stderr}");
         assert!(stderr.len() <= 4096);
     }
     // It does not call, and does not end.
-    let (_, status, _) = failure_of("exec sleep 600", Duration::from_millis(300));
+    let soon = Duration::from_millis(300);
+    let (_, status, _) = failure_of("exec sleep 600", [soon, long]);
     assert_eq!(status, "it did not call in time, so it was ended");
+    // It does not answer, and does not end.
+    let hangs = format!("{greeting}; exec sleep 600");
+    let (_, status, _) = failure_of(&hangs, [long, soon]);
+    assert_eq!(status, "it did not answer in time, so it was ended");
 }
 
 #[test]
