@@ -1418,7 +1418,8 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         if (task.pause_after < task.capacity) {
             copy(saved, kept, kept_bytes);
         }
-        if (threadIdx.x == 0 && state.stop != RUNNING) {
+        // Of a search that pauses, too: there may be no further launch.
+        if (threadIdx.x == 0) {
             report(task, state, store, group, blockIdx.z);
         }
     }
