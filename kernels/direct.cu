@@ -1393,10 +1393,12 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             find_head(task.flags, store, state.evaluated, store.dirty[i]);
         }
         await_arrivals(board, round);
-        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
-            store.values[state.evaluated + i] = sums[i];
+        if (warp == 0) {
+            // Each lane brings what it takes in `take_values`: no barrier between the two.
+            for (unsigned i = threadIdx.x; i < points; i += WARP_LANES) {
+                store.values[state.evaluated + i] = sums[i];
+            }
         }
-        __syncthreads();
         for (;;) {
             if (warp == 0) {
                 advance(state, store, task, group);
@@ -1416,7 +1418,8 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         if (task.pause_after < task.capacity) {
             copy(saved, kept, kept_bytes);
         }
-        if (threadIdx.x == 0 && state.stop != RUNNING) {
+        // Of a search that pauses, too: there may be no further launch.
+        if (threadIdx.x == 0) {
             report(task, state, store, group, blockIdx.z);
         }
     }

@@ -9,6 +9,7 @@ mod cuda;
 pub(crate) mod fixed_point;
 
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -143,10 +144,13 @@ pub struct SearchTask<'a> {
     pub bounds: &'a Bounds,
     /// Rules and limits, checked.
     pub options: &'a DirectOptions,
+    /// Once it is true, searches that have not ended may end with
+    /// [`StopReason::Cancelled`] and what they have found; those that have keep their results.
+    pub cancel: Option<&'a AtomicBool>,
 }
 
 impl<'a> SearchTask<'a> {
-    /// Searches of all `groups` under each of `exit_rules`.
+    /// Searches of all `groups` under each of `exit_rules`, without a flag that cancels.
     ///
     /// # Errors
     /// Options out of range; bounds of another number of axes than two.
@@ -166,6 +170,7 @@ impl<'a> SearchTask<'a> {
             exit_rules,
             bounds,
             options,
+            cancel: None,
         })
     }
 }

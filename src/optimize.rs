@@ -414,6 +414,8 @@ impl<'a> Task<'a> {
     ) -> Result<Search, Error> {
         let threads = scores.evaluator.threads();
         let (exact_box, clock) = (self.exact_box, self.clock);
+        // Between rounds is where a flag is looked at.
+        let watched = watched || report.observer.cancel().is_some();
         exact_search(scores, exact_box, options, &threads, clock, watched, report)
     }
 

@@ -184,6 +184,17 @@ impl<T: Pod> Transfer<T> {
         }
     }
 
+    /// Fills the elements on the device with zeros.
+    fn zero(&self, gpu: &Gpu, len: usize) -> Result<(), Error>
+    where
+        T: Pod,
+    {
+        match &self.both {
+            Some((_, device)) => gpu.zero(device, len),
+            None => Ok(()),
+        }
+    }
+
     /// The elements fetched last, once they are here.
     fn fetched(&self) -> Result<&[T], Error> {
         match &self.both {

@@ -1,6 +1,8 @@
 //! DIRECT and differential evolution for many groups: all searches in lockstep, or each from its
 //! first round to its last, here or where the evaluator runs them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::prelude::*;
 
 use crate::direct::{Best, Direct, StopReason};
@@ -152,7 +154,8 @@ pub(super) fn direct_search<E: Evaluate + ?Sized>(
         && !watched
     {
         let (bounds, options) = (template.bounds(), template.options());
-        let task = SearchTask::new(scores.groups, scores.rules, bounds, options)?;
+        let mut task = SearchTask::new(scores.groups, scores.rules, bounds, options)?;
+        task.cancel = report.observer.cancel();
         if let Some(searched) = searches.search(&task)? {
             return one_launch(searched, scores);
         }
@@ -175,7 +178,14 @@ pub(super) fn ask_tell_search<E: Evaluate + ?Sized, S: AskTell>(
         && !watched
         && scores.keeps_busy(threads.count())
     {
-        let search = one_by_one(&template, scorer, groups, rules, threads)?;
+        let search = one_by_one(
+            &template,
+            scorer,
+            groups,
+            rules,
+            threads,
+            report.observer.cancel(),
+        )?;
         for (index, found) in search.found.iter().enumerate() {
             scores.bar_candidates += scores.bars[index % groups.len()] * found.evaluations;
         }
@@ -219,6 +229,7 @@ fn one_by_one<S: AskTell>(
     groups: &Groups,
     rules: &'static [ExitRule],
     threads: &Threads,
+    cancel: Option<&AtomicBool>,
 ) -> Result<Search, Error> {
     let start = || (template.clone(), Vec::new(), Vec::new());
     let run = |(state, pairs, values): &mut (S, Vec<Multipliers>, Vec<f64>),
@@ -228,6 +239,10 @@ fn one_by_one<S: AskTell>(
         let mut rounds = 0;
         state.restart();
         while state.stop().is_none() {
+            if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+                state.stop_now(StopReason::Cancelled);
+                break;
+            }
             pairs.clear();
             pairs.extend(state.ask().chunks_exact(2).map(as_pair));
             values.resize(pairs.len(), 0.0);

@@ -1,6 +1,7 @@
 //! Watching the rounds of a search, and ending it.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::direct::StopReason;
@@ -52,7 +53,8 @@ pub struct BestSoFar {
 
 /// Watches the rounds and can end them.
 ///
-/// Implemented for closures, and for `()`, which watches nothing.
+/// Implemented for closures, for `()`, which watches nothing, and for `&AtomicBool`, which watches
+/// nothing either and cancels once it is true.
 pub trait Observer {
     /// Whether this observer wants to see the rounds. If not, searches need not keep step, and
     /// the driver may run each from its first round to its last; the outcome is the same.
@@ -63,6 +65,32 @@ pub trait Observer {
     /// Called after every round. `Break` cancels: what was found so far is returned, with
     /// [`StopReason::Cancelled`].
     fn round(&mut self, progress: &Progress<'_>) -> ControlFlow<()>;
+
+    /// A flag that cancels as `Break` does once it is true, for searches that are not watched and
+    /// need not keep step. It is looked at between the rounds of a search on a CPU, and between
+    /// launches on a GPU (about 20 ms each): groups whose searches had ended by then keep their
+    /// results, the others have what was found so far. Evaluators of others may look at it less
+    /// often, or not at all.
+    fn cancel(&self) -> Option<&AtomicBool> {
+        None
+    }
+}
+
+impl Observer for &AtomicBool {
+    fn watches(&self) -> bool {
+        false
+    }
+
+    fn round(&mut self, _: &Progress<'_>) -> ControlFlow<()> {
+        match self.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn cancel(&self) -> Option<&AtomicBool> {
+        Some(self)
+    }
 }
 
 impl Observer for () {
@@ -107,6 +135,10 @@ impl Observer for OfSome<'_> {
             running: progress.running,
             best: &best,
         })
+    }
+
+    fn cancel(&self) -> Option<&AtomicBool> {
+        self.observer.cancel()
     }
 }
 

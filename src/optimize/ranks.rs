@@ -90,7 +90,9 @@ pub fn optimize_ranks<E: Evaluate + ?Sized>(
         start: Instant::now(),
         limit: options.time_limit,
     };
-    let agreed = Agreed::new(evaluator, ranks, options, observer.watches())?;
+    // Whoever can cancel must ask the other ranks after every round, too.
+    let watches = observer.watches() || observer.cancel().is_some();
+    let agreed = Agreed::new(evaluator, ranks, options, watches)?;
     let all = Groups::new(&options.sharing, agreed.simulations())?;
     let layout = Layout::new(&all, &agreed.starts, ranks.rank());
     let task = Task::new(options, all.len(), clock)?;

@@ -6,6 +6,7 @@
 //! `TRISECT_TEST_REQUIRE=standin` makes its absence a failure. `nvrtc` wants the kernels to come from
 //! NVRTC, in a build without nvcc.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use half::{bf16, f16};
@@ -517,6 +518,13 @@ impl Standin {
             let reset = self.0.get::<unsafe extern "C" fn()>(b"standin_reset\0");
             reset.unwrap()();
         }
+    }
+
+    /// Sets the flag when so many kernel runs from now on are over.
+    pub fn raise(&self, flag: &'static AtomicBool, runs: i64) {
+        type Raise = unsafe extern "C" fn(*mut bool, i64);
+        // SAFETY: as above; the flag lives for ever, and is written to atomically.
+        unsafe { self.0.get::<Raise>(b"standin_raise\0").unwrap()(flag.as_ptr(), runs) }
     }
 
     pub fn set(&self, name: &str, value: i64) {

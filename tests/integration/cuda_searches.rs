@@ -4,6 +4,9 @@
 //! `TRISECT_TEST_GROUPS` sets how many groups the large comparison takes: 2,000 unless it says so;
 //! on a real GPU, `ci/gpu-run` asks for 100,000.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use trisect::{
     Batch, Bounds, Direct, DirectOptions, Division, Evaluate, EvaluateOptions, Evaluator,
     ExitChoice, ExitRule, Fields, Groups, Method, Multipliers, OptimizeOptions, Path, SearchTask,
@@ -62,14 +65,14 @@ fn bits(searched: &Searched) -> ([u64; 3], [u64; 3], StopReason) {
 }
 
 /// Asserts that a GPU searches as `Direct` does; `None` when it leaves the searches to the driver,
-/// else how many there were of each reason to stop.
+/// else what it found.
 fn compare(
     batch: &Batch,
     devices: &[usize],
     evaluate: &EvaluateOptions,
     task: &SearchTask<'_>,
     what: &str,
-) -> Option<Vec<StopReason>> {
+) -> Option<Vec<Searched>> {
     let stored = rounded(batch, evaluate.storage);
     let mut gpu = Evaluator::cuda(batch, devices, evaluate).unwrap();
     let got = gpu.searches().unwrap().search(task).unwrap()?;
@@ -84,11 +87,18 @@ fn compare(
             task.options
         );
     }
-    Some(got.iter().map(|searched| searched.stop).collect())
+    Some(got)
+}
+
+/// Adds what the searches ended with to the counts.
+fn count_reasons(searched: &[Searched], reasons: &mut BTreeMap<String, usize>) {
+    for one in searched {
+        *reasons.entry(format!("{:?}", one.stop)).or_default() += 1;
+    }
 }
 
 /// Any options that can be.
-fn draw_options(rng: &mut Rng, budget: usize) -> DirectOptions {
+fn draw_options(rng: &mut Rng) -> DirectOptions {
     let pick = |rng: &mut Rng, count: usize| rng.below(count);
     let selection = [
         Selection::ConvexHull,
@@ -106,7 +116,6 @@ fn draw_options(rng: &mut Rng, budget: usize) -> DirectOptions {
         size_measure: [SizeMeasure::LongestSide, SizeMeasure::HalfDiagonal][pick(rng, 2)],
         division,
         eps: [1e-4, 1e-4, 0.0, -1e-4, 1e-2][pick(rng, 5)],
-        max_evaluations: 1 + rng.below(budget),
         max_iterations: [None, None, None, Some(1), Some(2), Some(7)][pick(rng, 6)],
         volume_tolerance: tolerances.0,
         side_tolerance: tolerances.1,
@@ -117,6 +126,7 @@ fn draw_options(rng: &mut Rng, budget: usize) -> DirectOptions {
             }),
             _ => None,
         },
+        ..DirectOptions::production()
     }
 }
 
@@ -133,15 +143,23 @@ fn draw_bounds(rng: &mut Rng) -> Bounds {
     Bounds::new(&intervals[rng.below(intervals.len())]).unwrap()
 }
 
-/// Batches of few bars, of many, with ties, without any leg, with values far out.
-fn draw_batch(rng: &mut Rng, simulations: usize, longest: usize) -> Batch {
-    let kind = KINDS[rng.below(KINDS.len())];
+/// Whether nothing is traded in a simulation of [`draw_batch`]: a plateau.
+fn is_plateau(simulation: usize) -> bool {
+    simulation % 9 == 4
+}
+
+/// Batches with ties, with values far out, with simulations without any leg; the first simulation
+/// has `longest` bars, the others have at most that.
+fn draw_batch(rng: &mut Rng, kind: Kind, simulations: usize, longest: usize) -> Batch {
     let mut builder = Batch::builder();
     for index in 0..simulations {
-        let bars = 1 + rng.below(longest);
+        let bars = if index == 0 {
+            longest
+        } else {
+            1 + rng.below(longest)
+        };
         let mut columns = Columns::draw(rng, kind, bars);
-        if index % 9 == 4 {
-            // A plateau: nothing is traded.
+        if is_plateau(index) {
             columns.position.fill(0.0);
         }
         builder.push(columns.entry_exit()).unwrap();
@@ -161,6 +179,18 @@ fn draw_sharing(rng: &mut Rng, simulations: usize) -> Sharing {
     }
 }
 
+/// A number of any magnitude between 1 and `most`.
+fn any_magnitude(rng: &mut Rng, most: usize) -> usize {
+    let logarithm = rng.between(0.0, ((most + 1) as f64).ln());
+    (logarithm.exp() as usize).clamp(1, most)
+}
+
+/// Threads of a block; 0: as planned.
+const THREADS: [i64; 6] = [0, 32, 64, 96, 128, 256];
+
+const MOST_BARS: usize = 5000;
+const MOST_EVALUATIONS: usize = 10_000;
+
 #[test]
 fn searches_on_the_gpu_are_those_of_direct() {
     let _alone = alone();
@@ -171,45 +201,109 @@ fn searches_on_the_gpu_are_those_of_direct() {
     let wanted: usize = wanted.map_or(2000, |text| text.parse().unwrap());
     let standin = Standin::find();
     let mut rng = Rng::new(0x6469_7265);
-    let (mut searches, mut left, mut case) = (0, 0, 0);
-    let mut reasons = std::collections::BTreeMap::new();
-    while searches < wanted {
+    let (mut done, mut left, mut case) = (0, 0, 0);
+    let (mut most_bars, mut most_evaluations, mut fewest) = (0, 0, u64::MAX);
+    let (mut seen, mut reasons) = (BTreeMap::<String, usize>::new(), BTreeMap::new());
+    while done < wanted {
+        let threads = THREADS[rng.below(THREADS.len())];
+        let schedule = rng.below(4) as i64;
+        let capability = [90, 75][rng.below(2)];
         if let Some(standin) = &standin {
-            standin.set("schedule", [0, 1, 2, 3][case % 4]);
-            standin.set("threads", [0, 32, 64, 96, 128, 256][case % 6]);
-            standin.set("capability", [90, 75][case / 2 % 2]);
+            standin.set("schedule", schedule);
+            standin.set("threads", threads);
+            standin.set("capability", capability);
         }
-        // Mostly small ones, for a CUDA thread costs a thousand times more here.
-        let (budget, longest) = match case % 16 {
-            15 => (1000, 60),
-            14 => (60, 900),
-            10..14 => (300, 80),
-            _ => (70, 40),
+        // Mostly small ones, for a CUDA thread costs a thousand times more here: one in 16 is of any
+        // size, and now and then comes the largest of one kind or of both.
+        let largest = case % 64 == 63;
+        let (budget, longest, simulations) = match case % 512 {
+            63 => (MOST_EVALUATIONS, 12, 1),
+            127 => (MOST_EVALUATIONS, MOST_BARS, 1),
+            at if at % 64 == 63 => (100, MOST_BARS, 2),
+            at if at % 16 == 15 => (
+                any_magnitude(&mut rng, MOST_EVALUATIONS),
+                any_magnitude(&mut rng, MOST_BARS),
+                1 + rng.below(2),
+            ),
+            _ => (
+                any_magnitude(&mut rng, 100),
+                any_magnitude(&mut rng, 300),
+                4 + rng.below(12),
+            ),
         };
-        let simulations = 4 + rng.below(12);
-        let batch = draw_batch(&mut rng, simulations, longest);
+        let kind = KINDS[rng.below(KINDS.len())];
+        let batch = draw_batch(&mut rng, kind, simulations, longest);
         let groups = Groups::new(&draw_sharing(&mut rng, simulations), simulations).unwrap();
-        let bounds = draw_bounds(&mut rng);
-        let options_of_search = draw_options(&mut rng, budget);
+        let mut bounds = draw_bounds(&mut rng);
+        let mut options_of_search = DirectOptions {
+            max_evaluations: budget,
+            ..draw_options(&mut rng)
+        };
+        if largest {
+            // To the last evaluation.
+            bounds = Bounds::symmetric(2, 0.03).unwrap();
+            options_of_search = DirectOptions {
+                max_iterations: None,
+                volume_tolerance: 0.0,
+                side_tolerance: 0.0,
+                target: None,
+                ..options_of_search
+            };
+        }
         let rules = [&RULES[..], &RULES[..1], &RULES[1..]][rng.below(3)];
         let task = SearchTask::new(&groups, rules, &bounds, &options_of_search).unwrap();
         let evaluate = EvaluateOptions {
             storage: [Storage::F32, Storage::F32, Storage::F16][rng.below(3)],
             ..options()
         };
-        match compare(&batch, &[0], &evaluate, &task, &format!("case {case}")) {
-            Some(stops) => {
-                searches += stops.len();
-                for stop in stops {
-                    *reasons.entry(format!("{stop:?}")).or_insert(0) += 1;
-                }
-            }
-            None => left += 1,
-        }
         case += 1;
+        let what = format!("case {}", case - 1);
+        let Some(searched) = compare(&batch, &[0], &evaluate, &task, &what) else {
+            left += 1;
+            continue;
+        };
+        done += groups.len();
+        most_bars = most_bars.max(longest);
+        let evaluations = searched.iter().map(|one| one.evaluations);
+        most_evaluations = evaluations.clone().fold(most_evaluations, u64::max);
+        fewest = evaluations.fold(fewest, u64::min);
+        count_reasons(&searched, &mut reasons);
+        let plateau = |&group: &usize| {
+            let mut members = groups.members(group).iter();
+            members.all(|&member| is_plateau(member as usize))
+        };
+        let plateaus = (0..groups.len()).filter(plateau).count();
+        for (what, count) in [
+            (format!("{kind:?}"), groups.len()),
+            ("plateau".to_owned(), plateaus),
+            (format!("{:?}", evaluate.storage), groups.len()),
+            (format!("{threads} threads"), groups.len()),
+            (format!("schedule {schedule}"), groups.len()),
+        ] {
+            *seen.entry(what).or_default() += count;
+        }
     }
-    println!("{searches} searches in {case} cases, {left} cases left to the driver: {reasons:?}");
+    println!(
+        "{done} groups in {case} cases, {left} cases left to the driver; up to {most_bars} bars, \
+         {fewest} to {most_evaluations} evaluations; {seen:?}; {reasons:?}"
+    );
     assert!(left * 20 < case, "{left} of {case}");
+    assert_eq!((most_bars, fewest), (MOST_BARS, 1));
+    // The last division does not always fit.
+    assert!(most_evaluations > MOST_EVALUATIONS as u64 - 4);
+    for kind in KINDS {
+        assert!(
+            seen[&format!("{kind:?}")] > wanted / 5,
+            "{kind:?}: {seen:?}"
+        );
+    }
+    assert!(seen["plateau"] > wanted / 50, "{seen:?}");
+    if standin.is_some() {
+        for threads in THREADS {
+            let groups = seen[&format!("{threads} threads")];
+            assert!(groups > wanted / 10, "{threads} threads: {seen:?}");
+        }
+    }
     for reason in [
         "Evaluations",
         "Iterations",
@@ -236,7 +330,7 @@ fn batch_with_plateaus(kind: Kind, lengths: &[usize]) -> Batch {
     builder.build().unwrap()
 }
 
-/// Budgets up to 10,000, simulations up to 5,000 bars, a large group, and searches that end as
+/// Sums in shared and in global memory, thousands of ties, a large group, and searches that end as
 /// scipy's do: with a full store or a full list.
 #[test]
 fn large_searches_are_those_of_direct() {
@@ -261,11 +355,6 @@ fn large_searches_are_those_of_direct() {
         max_evaluations,
         ..options
     };
-    let exhaustive = DirectOptions {
-        volume_tolerance: 0.0,
-        side_tolerance: 0.0,
-        ..evaluations(production, 10_000)
-    };
     let each = Sharing::PerSimulation;
     let cases = [
         (
@@ -278,23 +367,22 @@ fn large_searches_are_those_of_direct() {
             Kind::Wild,
             &[200, 2000, 1],
             &each,
-            evaluations(half_diagonal, 1000),
+            evaluations(half_diagonal, 500),
         ),
         (
             Kind::Ties,
             &[6, 0, 30],
             &each,
-            evaluations(production, 10_000),
+            evaluations(production, 2000),
         ),
-        (Kind::Ties, &[6, 0], &each, evaluations(half_diagonal, 3000)),
-        (Kind::Skilled, &[20], &each, exhaustive),
+        (Kind::Ties, &[6, 0], &each, evaluations(half_diagonal, 1500)),
         (
             Kind::Skilled,
             &[20, 0],
             &each,
-            evaluations(aggressive, 4000),
+            evaluations(aggressive, 1500),
         ),
-        (Kind::Skilled, &[40], &each, evaluations(scipy, 3000)),
+        (Kind::Skilled, &[40], &each, evaluations(scipy, 1200)),
         (Kind::Skilled, &[0], &each, evaluations(scipy, 740)),
         (Kind::Skilled, &[0], &each, evaluations(scipy, 7000)),
         (
@@ -315,8 +403,9 @@ fn large_searches_are_those_of_direct() {
         let bounds = Bounds::symmetric(2, 0.03).unwrap();
         let task = SearchTask::new(&groups, &RULES[..1], &bounds, &options_of_search).unwrap();
         let what = format!("large case {case}");
-        let stops = compare(&batch, &[0], &options(), &task, &what);
-        reasons.extend(stops.unwrap_or_else(|| panic!("{what} is left to the driver")));
+        let searched = compare(&batch, &[0], &options(), &task, &what);
+        let searched = searched.unwrap_or_else(|| panic!("{what} is left to the driver"));
+        reasons.extend(searched.iter().map(|one| one.stop));
     }
     for reason in [StopReason::Slots, StopReason::Levels] {
         assert!(reasons.contains(&reason), "{reason:?}: {reasons:?}");
@@ -418,8 +507,9 @@ fn wide_searches_are_those_of_direct() {
     }
     let standin = Standin::find();
     let mut rng = Rng::new(0x7769_6465);
-    let cases = 40;
-    let (mut searches, mut reasons) = (0, std::collections::BTreeMap::new());
+    // Each of what follows with several of each other.
+    let cases = 18;
+    let (mut searches, mut reasons) = (0, BTreeMap::new());
     for case in 0..cases {
         if let Some(standin) = &standin {
             standin.set("schedule", [0, 1, 2, 3][case % 4]);
@@ -438,7 +528,10 @@ fn wide_searches_are_those_of_direct() {
         let batch = batch_with_plateaus(kind, &lengths);
         let groups = Groups::new(&Sharing::All, batch.len()).unwrap();
         let bounds = draw_bounds(&mut rng);
-        let options_of_search = draw_options(&mut rng, if case % 8 == 7 { 400 } else { 70 });
+        let options_of_search = DirectOptions {
+            max_evaluations: 1 + rng.below(if case % 8 == 7 { 400 } else { 70 }),
+            ..draw_options(&mut rng)
+        };
         let rules = if case % 5 == 1 {
             &RULES[..]
         } else {
@@ -456,18 +549,16 @@ fn wide_searches_are_those_of_direct() {
         };
         let before = standin.as_ref().map(|standin| standin.get("wide_launches"));
         let what = format!("wide case {case}");
-        let stops = compare(&batch, &[0], &evaluate, &task, &what);
-        let stops = stops.unwrap_or_else(|| panic!("{what} is left to the driver"));
+        let searched = compare(&batch, &[0], &evaluate, &task, &what);
+        let searched = searched.unwrap_or_else(|| panic!("{what} is left to the driver"));
         if let (Some(standin), Some(before)) = (&standin, before) {
             assert_eq!(standin.get("wide_launches"), before + 1, "{what}");
         }
-        searches += stops.len();
-        for stop in stops {
-            *reasons.entry(format!("{stop:?}")).or_insert(0) += 1;
-        }
+        searches += searched.len();
+        count_reasons(&searched, &mut reasons);
     }
     println!("{searches} wide searches: {reasons:?}");
-    assert!(reasons.len() > 3, "{reasons:?}");
+    assert!(reasons.len() > 2, "{reasons:?}");
 }
 
 /// A search that would hold the device for long is cut into launches; few large groups share the
@@ -490,9 +581,30 @@ fn wide_searches_are_cut_into_launches_and_share_the_device() {
         ..DirectOptions::production()
     };
     let task = SearchTask::new(&groups, &RULES[..1], &bounds, &long).unwrap();
-    let stops = compare(&batch, &[0], &options(), &task, "a cut search");
-    assert_eq!(stops, Some(vec![StopReason::Evaluations]));
+    let searched = compare(&batch, &[0], &options(), &task, "a cut search").unwrap();
+    assert_eq!(searched[0].stop, StopReason::Evaluations);
     assert_eq!(standin.get("wide_launches"), 2);
+
+    // Cancelled after the first launch: what was found so far.
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    standin.raise(&FLAG, 1);
+    let mut task = task;
+    task.cancel = Some(&FLAG);
+    let mut gpu = Evaluator::cuda(&batch, &[0], &options()).unwrap();
+    let cut = gpu.searches().unwrap().search(&task).unwrap().unwrap()[0];
+    assert_eq!(standin.get("wide_launches"), 3);
+    assert_eq!(cut.stop, StopReason::Cancelled);
+    let budget = usize::try_from(cut.evaluations).unwrap();
+    assert!(budget > 1000 && budget < 9000, "{budget}");
+    let until_then = DirectOptions {
+        max_evaluations: budget,
+        ..long
+    };
+    let task = SearchTask::new(&groups, &RULES[..1], &bounds, &until_then).unwrap();
+    let mut cpu = Evaluator::cpu(&batch, &options()).unwrap();
+    let expected = expected(&mut cpu, &task)[0];
+    assert_eq!(cut.evaluations, expected.evaluations);
+    assert_eq!((cut.point, cut.value), (expected.point, expected.value));
 
     standin.set("multiprocessors", 7);
     let lengths: Vec<usize> = (0..90)
@@ -510,10 +622,66 @@ fn wide_searches_are_cut_into_launches_and_share_the_device() {
     };
     let task = SearchTask::new(&groups, &RULES[..1], &bounds, &few).unwrap();
     let (wide, all) = (standin.get("wide_launches"), standin.get("launches"));
-    let stops = compare(&batch, &[0], &options(), &task, "large and small groups");
-    assert_eq!(stops.map(|stops| stops.len()), Some(32));
+    let searched = compare(&batch, &[0], &options(), &task, "large and small groups");
+    assert_eq!(searched.map(|searched| searched.len()), Some(32));
     assert_eq!(standin.get("wide_launches"), wide + 1);
     assert_eq!(standin.get("launches"), all + 2);
+}
+
+/// A flag cancels between launches: searches that have ended keep their results, one that has begun
+/// has what it found, the others have nothing.
+#[test]
+fn a_flag_cancels_searches_between_launches() {
+    let _alone = alone();
+    let Some(standin) = Standin::needed() else {
+        return;
+    };
+    standin.set("threads", 32);
+    standin.set("multiprocessors", 1);
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    let batch = ragged(&mut Rng::new(140), Kind::Skilled, 20, 60);
+    let few_at_a_time = OptimizeOptions {
+        sharing: Sharing::PerSimulation,
+        method: Method::Direct(DirectOptions {
+            max_evaluations: 40_000,
+            max_iterations: Some(4),
+            ..DirectOptions::production()
+        }),
+        ..OptimizeOptions::default()
+    };
+    let mut gpu = Evaluator::cuda(&batch, &[0], &options()).unwrap();
+    let mut search = |raised_after: i64| {
+        FLAG.store(raised_after == 0, Ordering::Relaxed);
+        standin.raise(&FLAG, raised_after);
+        let before = standin.get("launches");
+        let outcome = optimize(&mut gpu, &few_at_a_time, &FLAG).unwrap();
+        assert_eq!(outcome.path, Path::OneLaunch);
+        (outcome, standin.get("launches") - before)
+    };
+    let (whole, launches) = search(-1);
+    assert!(launches > 5, "{launches}");
+    let ended = whole.groups.iter().map(|group| group.stop);
+    assert!(ended.into_iter().all(|stop| stop == StopReason::Iterations));
+    for after in [0, 1, 2] {
+        let (cut, launches) = search(after);
+        assert_eq!(launches, after);
+        let mut kept = 0;
+        for (group, whole) in cut.groups.iter().zip(&whole.groups) {
+            if group.stop == StopReason::Cancelled {
+                assert_eq!(
+                    (group.multipliers, group.evaluations),
+                    (Multipliers::BASELINE, 0)
+                );
+            } else {
+                assert_eq!(group, whole);
+                kept += 1;
+            }
+        }
+        assert!(
+            kept >= after && kept < 20 && (after > 0 || kept == 0),
+            "{kept}"
+        );
+    }
 }
 
 /// Without cooperative launches, or where the blocks do not fit, the driver goes round by round.

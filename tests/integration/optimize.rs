@@ -1,15 +1,16 @@
 //! The drivers: lockstep over groups, both exit rules, grid, observers, callers' own objectives.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use approx::{assert_abs_diff_eq, assert_relative_eq};
 use proptest::prelude::*;
 use trisect::{
-    Batch, Bounds, Candidates, Direct, DirectOptions, Error, Evaluate, EvaluateOptions, Evaluator,
-    EvolutionOptions, ExitChoice, ExitRule, Groups, Method, Multipliers, OptimizeOptions, Outcome,
-    Path, Progress, Selection, Sharing, SizeMeasure, StopReason, exact_profit, minimize,
-    minimize_groups, optimize,
+    Batch, Bounds, Candidates, Direct, DirectOptions, Error, Evaluate, EvaluateGroup,
+    EvaluateOptions, Evaluator, EvolutionOptions, ExitChoice, ExitRule, GroupOutcome, Groups,
+    Method, Multipliers, OptimizeOptions, Outcome, Path, Progress, Selection, Sharing, SizeMeasure,
+    StopReason, Threads, exact_profit, minimize, minimize_groups, optimize,
 };
 
 use crate::support::{KINDS, Kind, Rng, ragged};
@@ -253,6 +254,115 @@ fn an_observer_sees_every_round_and_can_cancel() {
         assert!(group.profit >= group.baseline && group.profit <= full.profit + 1e-6);
     }
     assert!(cut.groups.iter().any(|group| group.profit > group.baseline));
+}
+
+/// Sets a flag when it scores a single group for the `raised_at`-th time.
+struct Raising<'a> {
+    inner: Evaluator<'a>,
+    flag: &'a AtomicBool,
+    calls: AtomicUsize,
+    raised_at: usize,
+}
+
+impl Evaluate for Raising<'_> {
+    fn batch(&self) -> &Batch {
+        self.inner.batch()
+    }
+
+    fn fee(&self) -> f64 {
+        FEE
+    }
+
+    fn means(
+        &mut self,
+        groups: &Groups,
+        candidates: &Candidates,
+        exit_rule: ExitRule,
+        means: &mut [f64],
+    ) -> Result<(), Error> {
+        self.inner.means(groups, candidates, exit_rule, means)
+    }
+
+    fn threads(&self) -> Threads {
+        self.inner.threads()
+    }
+
+    fn per_group(&self) -> Option<&dyn EvaluateGroup> {
+        Some(self)
+    }
+}
+
+impl EvaluateGroup for Raising<'_> {
+    fn group_means(
+        &self,
+        groups: &Groups,
+        group: usize,
+        pairs: &[Multipliers],
+        exit_rule: ExitRule,
+        means: &mut [f64],
+    ) -> Result<(), Error> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.raised_at {
+            self.flag.store(true, Ordering::Relaxed);
+        }
+        let scorer = self.inner.per_group().unwrap();
+        scorer.group_means(groups, group, pairs, exit_rule, means)
+    }
+}
+
+#[test]
+fn a_flag_cancels_searches_that_do_not_keep_step() {
+    let batch = ragged(&mut Rng::new(14), Kind::Skilled, 30, 80);
+    for options in searches(Sharing::PerSimulation) {
+        let search = |raised_at: usize| {
+            let flag = AtomicBool::new(raised_at == 0);
+            let mut raising = Raising {
+                inner: evaluator(&batch, 1),
+                flag: &flag,
+                calls: AtomicUsize::new(0),
+                raised_at,
+            };
+            let outcome = optimize(&mut raising, &options, &flag).unwrap();
+            (outcome, raising.calls.into_inner())
+        };
+        let (whole, calls) = search(usize::MAX);
+        assert_eq!(whole.path, Path::OneByOne);
+        assert_eq!(timeless(whole.clone()), timeless(run(&batch, &options, 1)));
+        let (cut, done) = search(calls / 2);
+        assert_eq!((cut.path, done), (Path::OneByOne, calls / 2));
+        let mut unfinished = 0;
+        for (group, whole) in cut.groups.iter().zip(&whole.groups) {
+            assert!(group.profit >= group.baseline);
+            if group.stop == StopReason::Cancelled {
+                unfinished += usize::from(group.evaluations > 0);
+            } else {
+                assert_eq!(group, whole);
+            }
+        }
+        let cancelled = |group: &&GroupOutcome| group.stop == StopReason::Cancelled;
+        let cancelled = cut.groups.iter().filter(cancelled).count();
+        assert!(cancelled > 5 && cancelled < 25, "{cancelled}");
+        assert!(unfinished <= 1, "{unfinished}");
+        assert_eq!(search(0).0.evaluations, 0);
+    }
+}
+
+#[test]
+fn a_flag_cancels_searches_that_keep_step() {
+    let batch = ragged(&mut Rng::new(15), Kind::Skilled, 3, 80);
+    let flag = AtomicBool::new(true);
+    for method in [
+        Method::Direct(DirectOptions::fast()),
+        Method::Grid { high: 9, low: 9 },
+    ] {
+        let options = OptimizeOptions {
+            method,
+            exit_rule: ExitChoice::Both,
+            ..with_sharing(Sharing::All)
+        };
+        let outcome = optimize(&mut evaluator(&batch, 2), &options, &flag).unwrap();
+        assert_eq!(outcome.rounds, 1);
+        assert_eq!(outcome.groups[0].stop, StopReason::Cancelled);
+    }
 }
 
 #[test]

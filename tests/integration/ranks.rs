@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
@@ -567,6 +568,24 @@ fn a_rank_that_cancels_ends_the_shared_searches_of_all_ranks_in_that_round() {
     assert_eq!(whole.groups[0].stop, StopReason::Cancelled);
     for outcome in outcomes {
         assert_eq!(comparable(outcome), whole);
+    }
+}
+
+#[test]
+fn a_flag_of_one_rank_ends_the_shared_searches_of_all_ranks() {
+    let batch = ragged(&mut Rng::new(86), Kind::Skilled, 6, 30);
+    let options = OptimizeOptions::default();
+    let outcomes = on_ranks(3, |member| {
+        let here = part(&batch, shard(6, 1, member.rank, 3).unwrap());
+        let flag = AtomicBool::new(true);
+        match member.rank {
+            1 => optimize_ranks(&mut evaluator(&here), member, &options, &flag).unwrap(),
+            _ => optimize_ranks(&mut evaluator(&here), member, &options, ()).unwrap(),
+        }
+    });
+    for outcome in outcomes {
+        assert_eq!(outcome.rounds, 1);
+        assert_eq!(outcome.groups[0].stop, StopReason::Cancelled);
     }
 }
 

@@ -33,6 +33,9 @@
 // One launch at a time; others wait for it.
 #pragma once
 
+// Its longjmp refuses to change stacks.
+#undef _FORTIFY_SOURCE
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -59,6 +62,7 @@
 #include <barrier>
 #include <thread>
 #else
+#include <csetjmp>
 #include <ucontext.h>
 #endif
 
@@ -186,7 +190,11 @@ enum class State { runnable, at_block_barrier, in_collective, sleeping, ended };
 constexpr unsigned VAIN_WAKES = 3;
 
 struct Fiber {
+    /// Where it begins, on its own stack.
     ucontext_t context;
+    /// Where it goes on, once it has begun: a change of context by ucontext would take two system calls.
+    std::jmp_buf jump;
+    bool begun;
     std::unique_ptr<unsigned char[]> stack;
     dim3 index;
     State state;
@@ -215,7 +223,7 @@ struct Block {
 inline std::vector<Block> blocks;
 /// The one of the running fiber.
 inline Block* running;
-inline ucontext_t scheduler;
+inline std::jmp_buf scheduler;
 inline std::function<void()> body_of_launch;
 inline std::uint64_t random_state;
 
@@ -223,7 +231,22 @@ inline Fiber& self() { return running->fibers[running->current]; }
 
 inline unsigned rank() { return running->current; }
 
-inline void back_to_scheduler() { swapcontext(&self().context, &scheduler); }
+[[gnu::noinline]] inline void back_to_scheduler() {
+    if (_setjmp(self().jump) == 0) {
+        _longjmp(scheduler, 1);
+    }
+}
+
+[[gnu::noinline]] inline void go_on(Fiber& fiber) {
+    if (_setjmp(scheduler) != 0) {
+        return;
+    }
+    if (fiber.begun) {
+        _longjmp(fiber.jump, 1);
+    }
+    fiber.begun = true;
+    setcontext(&fiber.context);
+}
 
 /// A fiber serves block after block, so that its context is made once per launch.
 inline void fiber_main() {
@@ -338,7 +361,7 @@ inline bool step(Block& block) {
     block.current = next;
     block.runnable[next / 64] &= ~(std::uint64_t{1} << (next % 64));
     running = &block;
-    swapcontext(&scheduler, &block.fibers[next].context);
+    go_on(block.fibers[next]);
     switch (block.fibers[next].state) {
         case State::at_block_barrier:
             ++block.waiting;
@@ -484,6 +507,7 @@ inline void launch_in_flight(dim3 grid, dim3 extent, std::size_t shared_bytes, s
             fiber.context.uc_stack.ss_size = STACK_BYTES;
             fiber.context.uc_link = nullptr;
             makecontext(&fiber.context, fiber_main, 0);
+            fiber.begun = false;
         }
     }
     for (unsigned index = 0; index < volume(grid); index += in_flight) {

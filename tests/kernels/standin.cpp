@@ -42,7 +42,9 @@
 //   violations *                     what the checks above found; each is described on stderr
 //   fail_allocation, ...             every control, as it stands now
 //
-// Both return -1 for a name that they do not know. Controls and counters are one set per process: tests that use
+// `standin_raise(flag, n)` sets a byte to 1 when the n-th kernel run from now on is over, once.
+//
+// `standin_set` and `standin_get` return -1 for a name that they do not know. Controls and counters are one set per process: tests that use
 // them must not run beside others that use the device.
 //
 // Symbols: those that cudarc 0.19 calls for contexts, streams, events, memory, modules, launches and graphs.
@@ -279,6 +281,10 @@ struct Counters {
 Counters counters[MAX_DEVICES];
 long long pinned_calls = 0;
 long long violations = 0;
+
+// What `standin_raise` sets, and after how many kernel runs.
+unsigned char* raised = nullptr;
+long long runs_until_raised = 0;
 
 // Something that must not happen on a device either, where it may go unnoticed.
 __attribute__((format(printf, 1, 2))) void violation(const char* format, ...) {
@@ -891,6 +897,9 @@ Result run_kernel(Context& context, const standin::Kernel& kernel, standin::Laun
         return ILLEGAL_ADDRESS;
     }
     kernel.run(launch, static_cast<unsigned>(control("schedule")));
+    if (runs_until_raised > 0 && --runs_until_raised == 0) {
+        __atomic_store_n(raised, 1, __ATOMIC_RELAXED);
+    }
     for (const auto& [address, allocation] : device_memory) {
         if (!fences_stand(address, allocation)) {
             violation("%s wrote around an allocation of %zu bytes", kernel.name, allocation.bytes);
@@ -1038,6 +1047,12 @@ EXPORT long long standin_get(const char* name, int device) {
     return found ? found->value : -1;
 }
 
+EXPORT void standin_raise(unsigned char* flag, long long runs) {
+    const std::lock_guard<std::recursive_mutex> lock(everything);
+    raised = flag;
+    runs_until_raised = runs;
+}
+
 EXPORT void standin_reset() {
     const std::lock_guard<std::recursive_mutex> lock(everything);
     for (Control& control : controls) {
@@ -1048,6 +1063,7 @@ EXPORT void standin_reset() {
     }
     pinned_calls = 0;
     violations = 0;
+    runs_until_raised = 0;
 }
 
 // --- the driver: errors, versions, devices ---

@@ -505,6 +505,8 @@ impl Gpu {
         if let Some(function) = self.functions.get(kernel) {
             return Ok(function.clone());
         }
+        let failed = self.error("finding a kernel");
+        self.context.bind_to_thread().map_err(failed)?;
         let function = self.module.load_function(kernel);
         let function = function.map_err(self.error("finding a kernel"))?;
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;

@@ -4,11 +4,14 @@
 //! many blocks of a cooperative launch: a wide search. The latter can be cut into launches, each of
 //! which goes on where the last one paused. The host does not ask in between whether they have
 //! ended: it knows how many launches end them all, and those that come too late find nothing to do.
+//! Only with a flag that may cancel does it wait for each launch before it starts the next.
 //!
 //! A search needs all simulations of its group on one device, in memory. Where that is not so, or
 //! where [`plan`] finds rounds the better way, the driver searches round by round.
 
 mod plan;
+
+use std::sync::atomic::Ordering;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -106,8 +109,10 @@ struct Found {
 
 impl Found {
     /// `None` when the search needed more classes than were planned for, and has no result.
-    fn searched(&self) -> Option<Searched> {
+    /// `cancelled`: one that still runs goes on no more.
+    fn searched(&self, cancelled: bool) -> Option<Searched> {
         let stop = match self.stop {
+            0 if cancelled => StopReason::Cancelled,
             1 => StopReason::Evaluations,
             2 => StopReason::Iterations,
             3 => StopReason::Volume,
@@ -118,9 +123,10 @@ impl Found {
             8 => StopReason::Levels,
             _ => return None,
         };
+        let begun = self.evaluations > 0;
         Some(Searched {
-            point: Some(self.point),
-            value: self.value,
+            point: begun.then_some(self.point),
+            value: if begun { self.value } else { f64::INFINITY },
             evaluations: self.evaluations.into(),
             iterations: self.iterations.into(),
             rounds: self.rounds.into(),
@@ -310,27 +316,53 @@ impl Searches for Cuda<'_> {
             }
             shares.push((share, ways));
         }
-        let mut started = true;
+        let cancelled = || task.cancel.is_some_and(|flag| flag.load(Ordering::Relaxed));
         let mut searched = vec![None; rules * task.groups.len()];
         let done = self.guard(|this| {
             let (storage, fee) = (this.storage, this.fee as f32);
+            let mut plans = Vec::new();
             for (shard, (share, ways)) in this.shards.iter_mut().zip(&mut shares) {
-                started &=
-                    shard.start_searches(task, &outline, needs, share, ways, storage, fee)?;
+                let steps =
+                    shard.prepare_searches(task, &outline, needs, share, ways, storage, fee)?;
+                let Some(steps) = steps else {
+                    return Ok(());
+                };
+                plans.push(steps);
+            }
+            let mut ends_early = false;
+            for at in 0..plans.iter().map(Vec::len).max().unwrap_or(0) {
+                ends_early = cancelled();
+                if ends_early {
+                    break;
+                }
+                for (shard, steps) in this.shards.iter_mut().zip(&plans) {
+                    if let Some(step) = steps.get(at) {
+                        shard.launch_searches(step, storage)?;
+                    }
+                }
+                if task.cancel.is_some() {
+                    for shard in &this.shards {
+                        shard.gpu.finish()?;
+                    }
+                }
+            }
+            for (shard, (share, _)) in this.shards.iter_mut().zip(&shares) {
+                let here = rules * share.numbers.len();
+                shard.searches.found.fetch(&shard.gpu, here)?;
             }
             for (shard, (share, _)) in this.shards.iter().zip(&shares) {
                 let here = share.numbers.len();
                 let found = shard.searches.found.fetched()?;
                 for (index, found) in found.iter().take(rules * here).enumerate() {
                     let (rule, group) = (index / here, index % here);
-                    searched[rule * task.groups.len() + share.numbers[group]] = found.searched();
+                    searched[rule * task.groups.len() + share.numbers[group]] =
+                        found.searched(ends_early);
                 }
             }
             Ok(())
         });
         match done {
-            Ok(()) if started => Ok(searched.into_iter().collect()),
-            Ok(()) => Ok(None),
+            Ok(()) => Ok(searched.into_iter().collect()),
             // Round by round takes less memory.
             Err(Error::DeviceMemory { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -338,14 +370,22 @@ impl Searches for Cuda<'_> {
     }
 }
 
+/// One launch of searches.
+struct Step {
+    shape: LaunchShape,
+    argument: Task,
+    /// Wide searches: how many there are, each with a board.
+    boards: Option<usize>,
+}
+
 impl Shard {
-    /// Starts the searches of a device, and fetching what they find; false, and nothing started,
-    /// where the device does not hold the blocks of a wide search.
+    /// Sends what the searches of a device need and tells how to launch them; `None` where the
+    /// device does not hold the blocks of a wide search.
     #[expect(
         clippy::too_many_arguments,
         reason = "what to search, and what the evaluator that owns the device knows of it"
     )]
-    fn start_searches(
+    fn prepare_searches(
         &mut self,
         task: &SearchTask<'_>,
         outline: &Outline,
@@ -354,9 +394,9 @@ impl Shard {
         ways: &[Way],
         storage: Storage,
         fee: f32,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<Step>>, Error> {
         let Legs::Resident(legs) = &self.legs else {
-            return Ok(false);
+            return Ok(None);
         };
         let (gpu, buffers) = (&mut self.gpu, &mut self.searches);
         let rules = task.exit_rules.len();
@@ -385,7 +425,7 @@ impl Shard {
             launch.stage(longest.unwrap_or(0) as usize, limits);
             let shape = launch.shape(rules);
             if !gpu.fits(wide_kernel(storage), shape)? {
-                return Ok(false);
+                return Ok(None);
             }
         }
         if !parts.is_empty() {
@@ -395,7 +435,9 @@ impl Shard {
         }
         let members = share.members.iter().copied();
         buffers.members.send(gpu, share.members.len(), members)?;
+        // A search that is not launched has no evaluations.
         buffers.found.reserve(gpu, rules * share.groups.len())?;
+        buffers.found.zero(gpu, rules * share.groups.len())?;
         let scratch = |launch: &Launch| launch.memory.scratch_bytes * rules * launch.groups.len();
         let scratch = launches.iter().map(scratch).max().unwrap_or(0);
         let what = "the rectangles of searches";
@@ -417,6 +459,7 @@ impl Shard {
             ..Task::of(task, outline, needs)
         };
         let mut next_part = 0;
+        let mut steps = Vec::new();
         for launch in launches {
             let memory = launch.memory;
             let flag = |set: bool, flag: u32| if set { flag } else { 0 };
@@ -431,22 +474,12 @@ impl Shard {
                 ..all
             };
             let shape = launch.shape(rules);
-            // SAFETY, of all launches: the kernels of these names take a `Task`. Slots lie within
-            // the spans and spans within the resident legs, made above from checked groups; tables,
-            // results, parts, boards and scratch have the sizes that the task states. No copy beside
-            // the launches is under way: the legs are resident.
-            let (Some(wide), Some(boards)) = (launch.wide, boards) else {
-                let grid = (shape.grid[0], shape.grid[1]);
-                // SAFETY: see above.
-                unsafe {
-                    gpu.launch(
-                        kernel(storage),
-                        grid,
-                        shape.threads,
-                        shape.shared_bytes,
-                        argument,
-                    )
-                }?;
+            let Some(wide) = launch.wide else {
+                steps.push(Step {
+                    shape,
+                    argument,
+                    boards: None,
+                });
                 continue;
             };
             let mut argument = Task {
@@ -456,14 +489,37 @@ impl Shard {
             };
             next_part += wide.blocks * launch.groups.len();
             for _ in 0..wide.launches {
-                gpu.zero(boards, rules * launch.groups.len())?;
-                // SAFETY: see above; the blocks that wait for each other fit, as asked.
-                unsafe { gpu.launch_cooperative(wide_kernel(storage), shape, argument) }?;
+                steps.push(Step {
+                    shape,
+                    argument,
+                    boards: Some(rules * launch.groups.len()),
+                });
                 argument.flags |= RESUMED;
             }
         }
-        buffers.found.fetch(gpu, rules * share.groups.len())?;
-        Ok(true)
+        Ok(Some(steps))
+    }
+
+    /// Launches what [`prepare_searches`](Self::prepare_searches) has told, in its order.
+    fn launch_searches(&mut self, step: &Step, storage: Storage) -> Result<(), Error> {
+        let (gpu, shape) = (&mut self.gpu, step.shape);
+        // SAFETY, of all launches: the kernels of these names take a `Task`. Slots lie within the
+        // spans and spans within the resident legs, made from checked groups; tables, results,
+        // parts, boards and scratch have the sizes that the task states. No copy beside the
+        // launches is under way: the legs are resident.
+        match (step.boards, &self.searches.boards) {
+            (Some(searches), Some((_, boards))) => {
+                gpu.zero(boards, searches)?;
+                // SAFETY: see above; the blocks that wait for each other fit, as asked.
+                unsafe { gpu.launch_cooperative(wide_kernel(storage), shape, step.argument) }
+            }
+            _ => {
+                let grid = (shape.grid[0], shape.grid[1]);
+                let (threads, shared_bytes) = (shape.threads, shape.shared_bytes);
+                // SAFETY: see above.
+                unsafe { gpu.launch(kernel(storage), grid, threads, shared_bytes, step.argument) }
+            }
+        }
     }
 }
 
@@ -580,7 +636,8 @@ mod tests {
             stop,
             ..Found::zeroed()
         };
-        let reasons = (1..=8).map(|stop| stopped(stop).searched().map(|searched| searched.stop));
+        let reason = |stop| stopped(stop).searched(false).map(|searched| searched.stop);
+        let reasons = (1..=8).map(reason);
         let reasons: Option<Vec<StopReason>> = reasons.collect();
         let expected = [
             StopReason::Evaluations,
@@ -593,8 +650,20 @@ mod tests {
             StopReason::Levels,
         ];
         assert_eq!(reasons, Some(expected.to_vec()));
-        assert_eq!(stopped(9).searched(), None);
-        // Still running: the launch has not filled it in.
-        assert_eq!(stopped(0).searched(), None);
+        assert_eq!(stopped(9).searched(false), None);
+        assert_eq!(stopped(9).searched(true), None);
+        // Still running, though nobody cancelled.
+        assert_eq!(stopped(0).searched(false), None);
+        let never_begun = stopped(0).searched(true).unwrap();
+        assert_eq!(never_begun.stop, StopReason::Cancelled);
+        assert_eq!(
+            (never_begun.point, never_begun.value),
+            (None, f64::INFINITY)
+        );
+        let paused = Found {
+            evaluations: 7,
+            ..stopped(0)
+        };
+        assert_eq!(paused.searched(true).unwrap().point, Some([0.0, 0.0]));
     }
 }
