@@ -8,6 +8,8 @@ mod arguments;
 mod charts;
 mod checkpoint;
 mod files;
+#[path = "../strategies/labels.rs"]
+mod labels;
 mod page;
 mod report;
 mod results;
