@@ -7,6 +7,8 @@
 mod arguments;
 mod charts;
 mod checkpoint;
+#[path = "../backtest/columns.rs"]
+mod columns;
 mod files;
 #[path = "../strategies/labels.rs"]
 mod labels;
@@ -24,8 +26,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use trisect::{
-    DataError, Policy, PriceFile, Prices, ReadOptions, Series, Settings, Summary, WalkForward,
-    WalkForwardOutcome, WalkForwardPart, read_prices,
+    DataError, PriceFile, Prices, Series, Settings, Summary, WalkForward, WalkForwardOutcome,
+    WalkForwardPart, read_prices,
 };
 
 use arguments::{Arguments, Parsed};
@@ -159,17 +161,9 @@ fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     Ok(interrupted)
 }
 
-fn read(arguments: &Arguments) -> Result<PriceFile, DataError> {
-    let policy = if arguments.options.repair {
-        Policy::repair()
-    } else {
-        Policy::default()
-    };
-    let options = ReadOptions {
-        policy,
-        ..ReadOptions::default()
-    };
-    read_prices(&arguments.prices, &options)
+fn read(arguments: &Arguments) -> Result<PriceFile, Failure> {
+    let options = arguments.options.reading()?;
+    Ok(read_prices(&arguments.prices, &options)?)
 }
 
 /// The prices of the wanted symbols in the wanted order, or of all.
