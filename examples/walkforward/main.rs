@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rayon::prelude::*;
 use trisect::{
     DataError, PriceFile, Prices, Series, Settings, Summary, WalkForward, WalkForwardOutcome,
@@ -150,7 +150,7 @@ fn run() -> Result<ExitCode, Failure> {
     })
 }
 
-/// Shows nothing before its first change. Short enough for what a terminal echoes of Ctrl-C to stay in its line, which
+/// Not shown before it is given where to draw. Short enough for what a terminal echoes of Ctrl-C to stay in its line, which
 /// is cleared.
 fn progress_bar() -> Result<ProgressBar, Failure> {
     let template = "{elapsed} {bar:20} {human_pos}/{human_len} train windows, {rate}, {eta} left";
@@ -159,7 +159,8 @@ fn progress_bar() -> Result<ProgressBar, Failure> {
         let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
     };
     let style = ProgressStyle::with_template(template)?.with_key("rate", rate);
-    Ok(ProgressBar::new(0).with_style(style))
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    Ok(bar.with_style(style))
 }
 
 /// Becomes true with the first Ctrl-C; the second ends the program.
@@ -170,8 +171,12 @@ fn on_interrupt(bar: ProgressBar) -> Result<Arc<AtomicBool>, Failure> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
+        // After what the terminal echoes, which is cleared with a bar that is shown.
+        let line = if bar.is_hidden() { "\n" } else { "" };
         bar.suspend(|| {
-            eprintln!("Ctrl-C: the part in work is finished and written; once more ends at once");
+            eprintln!(
+                "{line}Ctrl-C: the part in work is finished and written; once more ends at once"
+            );
         });
     })?;
     Ok(interrupted)
@@ -253,6 +258,7 @@ fn walk_parts(
     let checkpoint = file.map(|file| Checkpoint::new(file, run, &parts));
     let mut checkpoint = checkpoint.transpose()?;
 
+    bar.set_draw_target(ProgressDrawTarget::stderr());
     bar.set_length(walk.simulations() as u64);
     let done = parts.iter().map(|part| part.rows.len() as u64).sum();
     bar.set_position(done);
