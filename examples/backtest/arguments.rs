@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 use trisect::{
     CRYPTO_FEE, Device, DirectOptions, EQUITY_FEE, EvaluateOptions, EvolutionOptions, ExactOptions,
-    ExitChoice, Method, OptimizeOptions, Settings, Sharing,
+    ExitChoice, Method, OptimizeOptions, ReadOptions, Settings, Sharing,
 };
+
+use crate::columns;
 
 pub const HELP: &str = "\
 Tunes entry and exit levels over rolling windows of daily prices.
@@ -15,7 +17,11 @@ Tunes entry and exit levels over rolling windows of daily prices.
 backtest [SYMBOL [SIMULATIONS [THREADS]]] [options]
 
   --csv FILE       date, open, high, low, close[, volume][, symbol], header names in any case, or a
-                   .parquet file where the feature parquet is on; without it the included prices of AAPL, FB, GOOG, IBM and MSFT up to 2013-03-01
+                   .parquet file where the feature parquet is on; without it the included prices of
+                   AAPL, FB, GOOG, IBM and MSFT up to 2013-03-01
+  --columns C=N,.. names of columns: symbol, time, open, high, low, close and volume, such as
+                   close=Last,time=Day
+  --zone NAME      of times that state none, such as America/New_York or +05:30 (default UTC)
   --bars N         bars per simulation (default 120)
   --sharing WHO    all: one pair of multipliers per symbol (default); simulation: one each;
                    chunks:N: one for N consecutive simulations
@@ -43,6 +49,7 @@ pub struct Arguments {
     pub symbol: Option<String>,
     pub simulations: usize,
     pub csv: PathBuf,
+    pub reading: ReadOptions,
     /// Bars per simulation.
     pub bars: usize,
     pub device: Device,
@@ -74,6 +81,7 @@ pub fn parse(
         symbol: None,
         simulations: settings.simulations(50),
         csv: included,
+        reading: ReadOptions::default(),
         bars: 120,
         device: settings.device(),
         evaluate: settings.evaluate_options(),
@@ -96,6 +104,10 @@ pub fn parse(
                 positional += 1;
             }
             Arg::Long("csv") => result.csv = PathBuf::from(value(&mut parser)?),
+            Arg::Long("columns") => {
+                result.reading.columns = columns::parse(&text(&mut parser)?)?;
+            }
+            Arg::Long("zone") => result.reading.zone = text(&mut parser)?,
             Arg::Long("json") => result.json = Some(PathBuf::from(value(&mut parser)?)),
             Arg::Long("bars") => result.bars = count("--bars", &text(&mut parser)?)?,
             Arg::Long("sharing") => result.optimize.sharing = sharing(&text(&mut parser)?)?,
@@ -248,10 +260,12 @@ mod tests {
 
     #[test]
     fn every_option_reaches_its_place() {
-        let line = "--csv a.csv --bars 30 --sharing chunks:4 --budget 77 --fee crypto \
+        let line = "--csv a.csv --columns close=Last --zone +01:00 --bars 30 --sharing chunks:4 --budget 77 --fee crypto \
                     --both-exits --json out.json";
         let arguments = read(line, &Settings::default()).unwrap();
         assert_eq!(arguments.csv, Path::new("a.csv"));
+        assert_eq!(arguments.reading.columns.close, ["Last"]);
+        assert_eq!(arguments.reading.zone, "+01:00");
         assert_eq!(arguments.bars, 30);
         assert_eq!(arguments.optimize.sharing, Sharing::Chunks(4));
         assert_eq!(arguments.evaluate.fee, CRYPTO_FEE);
@@ -337,6 +351,7 @@ mod tests {
             ("--fee cheap", "--fee cheap: must be"),
             ("--unknown", "invalid option '--unknown'"),
             ("--csv", "missing argument"),
+            ("--columns close", "--columns \"close\": must be"),
         ] {
             let error = read(line, &Settings::default()).unwrap_err();
             assert!(error.starts_with(expected), "{line}: {error}");

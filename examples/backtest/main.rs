@@ -5,6 +5,7 @@
 //! What it prints is the best of these windows in sample; it is not a forecast.
 
 mod arguments;
+mod columns;
 mod windows;
 
 use std::error::Error;
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use trisect::{
     Batch, Evaluator, ExitRule, Fields, GroupOutcome, Observer, Outcome, Prices, Progress,
-    ReadOptions, RollingMean, Series, Settings, Weights, optimize, read_prices,
+    RollingMean, Series, Settings, Weights, optimize, read_prices,
 };
 
 use arguments::{Arguments, Parsed};
@@ -46,7 +47,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Parsed::Run(arguments) => *arguments,
     };
     let name = arguments.csv.display().to_string();
-    let file = read_prices(&arguments.csv, &ReadOptions::default())?;
+    let file = read_prices(&arguments.csv, &arguments.reading)?;
     if !file.repairs.is_empty() {
         eprintln!("{}", file.repairs);
     }

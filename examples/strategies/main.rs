@@ -5,6 +5,7 @@
 
 mod arguments;
 mod input;
+mod labels;
 mod measure;
 mod plot;
 mod report;

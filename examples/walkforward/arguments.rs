@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use trisect::{
     AtrBands, CRYPTO_FEE, Device, DirectOptions, EQUITY_FEE, EvaluateOptions, EvolutionOptions,
     Ewma, ExactOptions, ExitChoice, ExitRule, FoldOptions, Forecaster, Method, OptimizeOptions,
-    RollingMean, Settings, Sharing, WalkForwardOptions,
+    Policy, ReadOptions, RollingMean, Settings, Sharing, WalkForwardOptions,
 };
+
+use crate::columns;
 
 pub const HELP: &str = "\
 Tunes multipliers on train windows and scores them on the test windows that follow.
@@ -21,6 +23,9 @@ Prices
                      the included prices of AAPL, FB, GOOG, IBM and MSFT up to 2013-03-01
   --parquet FILE     the same columns, with the feature parquet
   --symbols A,B      these only
+  --columns C=N,...  names of columns: symbol, time, open, high, low, close, volume, and those of
+                     forecasts, such as close=Last,time=Day
+  --zone NAME        of times that state none, such as America/New_York or +05:30 (default UTC)
   --repair           repair what is wrong with the prices, and say so, instead of refusing it
   --forecast HOW     mean:N (default mean:20), ewma:N or atr:N: made of N past bars; given: the
                      columns high_pred, low_pred and position, or buy[, sell]
@@ -102,6 +107,10 @@ impl Outputs {
 pub struct Options {
     /// `None`: all of the file.
     pub symbols: Option<Vec<String>>,
+    /// `COLUMN=NAME`, with commas; `None`: the usual names.
+    pub columns: Option<String>,
+    /// Of times that state none.
+    pub zone: String,
     pub repair: bool,
     /// `mean:N`, `ewma:N`, `atr:N` or `given`.
     pub forecast: String,
@@ -137,7 +146,11 @@ impl Options {
         if let Some(symbols) = &self.symbols {
             words.extend(["--symbols".to_owned(), quoted(&symbols.join(","))]);
         }
+        if let Some(columns) = &self.columns {
+            words.extend(["--columns".to_owned(), quoted(columns)]);
+        }
         for (name, value) in [
+            ("--zone", quoted(&self.zone)),
             ("--forecast", self.forecast.clone()),
             ("--train", self.train.to_string()),
             ("--test", self.test.to_string()),
@@ -159,6 +172,21 @@ impl Options {
             words.extend(on.then(|| name.to_owned()));
         }
         words.join(" ")
+    }
+
+    /// How prices are read.
+    pub fn reading(&self) -> Result<ReadOptions, String> {
+        let columns = self.columns.as_deref().map(columns::parse).transpose()?;
+        Ok(ReadOptions {
+            columns: columns.unwrap_or_default(),
+            zone: self.zone.clone(),
+            policy: if self.repair {
+                Policy::repair()
+            } else {
+                Policy::default()
+            },
+            ..ReadOptions::default()
+        })
     }
 
     /// Makes the forecasts; `None`: they come with the prices.
@@ -265,6 +293,8 @@ pub fn parse(
 ) -> Result<Parsed, String> {
     let mut options = Options {
         symbols: None,
+        columns: None,
+        zone: "UTC".to_owned(),
         repair: false,
         forecast: "mean:20".to_owned(),
         train: 60,
@@ -297,6 +327,8 @@ pub fn parse(
             "csv" => csv = Some(path(&mut parser)?),
             "parquet" => parquet = Some(path(&mut parser)?),
             "symbols" => options.symbols = Some(list(&text(&mut parser)?)?),
+            "columns" => options.columns = Some(text(&mut parser)?),
+            "zone" => options.zone = text(&mut parser)?,
             "repair" => options.repair = true,
             "forecast" => options.forecast = text(&mut parser)?,
             "train" => options.train = count("--train", &text(&mut parser)?)?,
@@ -343,6 +375,7 @@ pub fn parse(
     }
     options.step = step.unwrap_or(options.test);
     // What is wrong in these is found now, too.
+    options.reading()?;
     options.forecaster()?;
     options.walk_forward(&evaluate, settings.device())?;
     if outputs.checkpoint.is_none() {
@@ -442,7 +475,7 @@ mod tests {
     #[test]
     fn every_option_reaches_its_place() {
         let arguments = read(
-            "--csv a.csv --symbols B,A --repair --forecast ewma:9 --train 7 --test 3 --step 4 \
+            "--csv a.csv --symbols B,A --columns close=Last --zone +01:00 --repair --forecast ewma:9 --train 7 --test 3 --step 4 \
              --purge 2 --embargo 1 --anchored --sharing shared --method fast --both-exits \
              --fee crypto --periods 365 --threads 2 --report r --json j --csv-out c \
              --checkpoint k --resume s",
@@ -450,6 +483,8 @@ mod tests {
         .unwrap();
         let expected = Options {
             symbols: Some(vec!["B".to_owned(), "A".to_owned()]),
+            columns: Some("close=Last".to_owned()),
+            zone: "+01:00".to_owned(),
             repair: true,
             forecast: "ewma:9".to_owned(),
             train: 7,
@@ -478,6 +513,12 @@ mod tests {
             ("--checkpoint", Path::new("k")),
         ];
         assert_eq!(outputs, expected);
+        let reading = arguments.options.reading().unwrap();
+        assert_eq!(reading.columns.close, ["Last"]);
+        assert_eq!(
+            (reading.zone.as_str(), reading.policy),
+            ("+01:00", Policy::repair())
+        );
         let walk = arguments
             .options
             .walk_forward(&arguments.evaluate, arguments.device);
@@ -492,7 +533,7 @@ mod tests {
     fn the_recorded_command_makes_the_same_run() {
         for line in [
             "",
-            "--csv a.csv --symbols B,A --repair --forecast atr:9 --train 7 --test 3 --step 4 --purge 2 \
+            "--csv a.csv --symbols B,A --columns close=Last --zone +01:00 --repair --forecast atr:9 --train 7 --test 3 --step 4 --purge 2 \
              --embargo 1 --anchored --sharing shared --method evolution --both-exits --fee 0.001 --periods 365",
         ] {
             let first = read(line).unwrap();
@@ -530,6 +571,10 @@ mod tests {
             ("--fee nan", "--fee nan: must be"),
             ("--periods 0", "--periods 0: must be"),
             ("--symbols A,,B", "--symbols \"A,,B\": must be"),
+            (
+                "--columns price=Last",
+                "--columns \"price=Last\": no column",
+            ),
             ("--csv a.csv --parquet a.parquet", "--csv and --parquet"),
             ("--parquet a.csv", "--parquet a.csv: the name"),
             ("--csv a.parquet", "--csv a.parquet: is"),

@@ -11,6 +11,8 @@ use std::ops::Range;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::labels;
+
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x23);
 
@@ -45,7 +47,7 @@ impl Width {
     fn font(self) -> TextStyle<'static> {
         let height = match self {
             Self::Wide => 14,
-            Self::Narrow => 13,
+            Self::Narrow => 15,
         };
         ("sans-serif", height).into_font().color(&INK)
     }
@@ -258,12 +260,13 @@ pub struct Trial {
     pub exact: bool,
 }
 
-/// Quality against time, time in powers of ten.
+/// Quality against time, time on a logarithmic scale.
 pub fn quality_against_time(trials: &[Trial], width: Width) -> Result<String, Box<dyn Error>> {
     let times = trials.iter().map(|trial| trial.ms);
     let least = times.clone().fold(f64::INFINITY, f64::min);
     let most = times.fold(f64::NEG_INFINITY, f64::max);
     let x = (least / 1.6)..(most * 2.2);
+    let ticks = labels::ticks(&x);
     let worst = trials.iter().map(|trial| trial.quality);
     let worst = worst.fold(1.0, f64::min);
     let y = (worst - 0.08)..1.06;
@@ -276,7 +279,7 @@ pub fn quality_against_time(trials: &[Trial], width: Width) -> Result<String, Bo
             .margin_right(18)
             .x_label_area_size(46)
             .y_label_area_size(66)
-            .build_cartesian_2d(x.log_scale(), y)?;
+            .build_cartesian_2d(x.log_scale().with_key_points(ticks), y)?;
         chart
             .configure_mesh()
             .bold_line_style(GRID)
@@ -284,13 +287,19 @@ pub fn quality_against_time(trials: &[Trial], width: Width) -> Result<String, Bo
             .axis_style(INK)
             .label_style(width.font())
             .axis_desc_style(width.font())
-            .x_desc("time per simulation (ms, powers of ten)")
+            .x_desc("time per simulation (ms, logarithmic)")
             .y_desc("quality (%)")
             .x_labels(6)
             .y_labels(6)
             .x_label_formatter(&|x| significant(*x))
             .y_label_formatter(&|y| format!("{:.0}", y * 100.0))
             .draw()?;
+        let place = |trial: &Trial| chart.backend_coord(&(trial.ms, trial.quality));
+        let points: Vec<(i32, i32)> = trials.iter().map(place).collect();
+        let names: Vec<String> = trials.iter().map(|trial| trial.name.clone()).collect();
+        let area = chart.plotting_area();
+        let area = (area.get_x_axis_pixel_range(), area.get_y_axis_pixel_range());
+        labels::draw(&root, &points, &names, &area, &width.font())?;
         for trial in trials {
             let place = (trial.ms, trial.quality);
             if trial.exact {
@@ -298,10 +307,6 @@ pub fn quality_against_time(trials: &[Trial], width: Width) -> Result<String, Bo
             } else {
                 chart.draw_series([Circle::new(place, 5, BLUE.filled())])?;
             }
-            // Beside the point, where the next one to the right leaves room.
-            let style = width.font().pos(Pos::new(HPos::Center, VPos::Bottom));
-            let label = EmptyElement::at(place) + Text::new(trial.name.clone(), (0, -9), style);
-            chart.draw_series([label])?;
         }
         root.present()?;
     }

@@ -7,23 +7,28 @@
 mod arguments;
 mod charts;
 mod checkpoint;
+#[path = "../backtest/columns.rs"]
+mod columns;
 mod files;
+#[path = "../strategies/labels.rs"]
+mod labels;
 mod page;
 mod report;
 mod results;
 
 use std::error::Error;
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rayon::prelude::*;
 use trisect::{
-    DataError, Policy, PriceFile, Prices, ReadOptions, Series, Settings, Summary, WalkForward,
-    WalkForwardOutcome, WalkForwardPart, read_prices,
+    DataError, PriceFile, Prices, Series, Settings, Summary, WalkForward, WalkForwardOutcome,
+    WalkForwardPart, read_prices,
 };
 
 use arguments::{Arguments, Parsed};
@@ -68,7 +73,8 @@ fn run() -> Result<ExitCode, Failure> {
         Parsed::Run(arguments) => *arguments,
     };
     files::check(&arguments.outputs)?;
-    let interrupted = on_interrupt()?;
+    let bar = progress_bar()?;
+    let interrupted = on_interrupt(bar.clone())?;
     let mut stages = Stages::default();
     let mut notes = Vec::new();
 
@@ -98,7 +104,7 @@ fn run() -> Result<ExitCode, Failure> {
         walk.parts(),
     );
 
-    let parts = walk_parts(&walk, &arguments, &run, &interrupted, &mut stages)?;
+    let parts = walk_parts(&walk, &arguments, &run, &bar, &interrupted, &mut stages)?;
     let outcome = walk.finish(parts)?;
     stages.add("batching", outcome.times.batching);
     stages.add("tuning", outcome.times.tuning);
@@ -144,30 +150,41 @@ fn run() -> Result<ExitCode, Failure> {
     })
 }
 
+/// Not shown before it is given where to draw. Short enough for what a terminal echoes of Ctrl-C to stay in its line, which
+/// is cleared.
+fn progress_bar() -> Result<ProgressBar, Failure> {
+    let template = "{elapsed} {bar:20} {human_pos}/{human_len} train windows, {rate}, {eta} left";
+    let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
+        // Nobody to tell when it cannot be written.
+        let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+    };
+    let style = ProgressStyle::with_template(template)?.with_key("rate", rate);
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    Ok(bar.with_style(style))
+}
+
 /// Becomes true with the first Ctrl-C; the second ends the program.
-fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+fn on_interrupt(bar: ProgressBar) -> Result<Arc<AtomicBool>, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nCtrl-C: the part in work is finished and written; once more ends at once");
+        // After what the terminal echoes, which is cleared with a bar that is shown.
+        let line = if bar.is_hidden() { "\n" } else { "" };
+        bar.suspend(|| {
+            eprintln!(
+                "{line}Ctrl-C: the part in work is finished and written; once more ends at once"
+            );
+        });
     })?;
     Ok(interrupted)
 }
 
-fn read(arguments: &Arguments) -> Result<PriceFile, DataError> {
-    let policy = if arguments.options.repair {
-        Policy::repair()
-    } else {
-        Policy::default()
-    };
-    let options = ReadOptions {
-        policy,
-        ..ReadOptions::default()
-    };
-    read_prices(&arguments.prices, &options)
+fn read(arguments: &Arguments) -> Result<PriceFile, Failure> {
+    let options = arguments.options.reading()?;
+    Ok(read_prices(&arguments.prices, &options)?)
 }
 
 /// The prices of the wanted symbols in the wanted order, or of all.
@@ -219,6 +236,7 @@ fn walk_parts(
     walk: &WalkForward<'_>,
     arguments: &Arguments,
     run: &Run,
+    bar: &ProgressBar,
     interrupted: &AtomicBool,
     stages: &mut Stages,
 ) -> Result<Vec<WalkForwardPart>, Failure> {
@@ -240,13 +258,15 @@ fn walk_parts(
     let checkpoint = file.map(|file| Checkpoint::new(file, run, &parts));
     let mut checkpoint = checkpoint.transpose()?;
 
-    let bar = ProgressBar::new(walk.simulations() as u64);
-    let template = "{elapsed} {wide_bar} {pos}/{len} train windows, {per_sec}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(template)?);
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    bar.set_length(walk.simulations() as u64);
     let done = parts.iter().map(|part| part.rows.len() as u64).sum();
     bar.set_position(done);
     // What a checkpoint had took no time here.
     bar.reset_eta();
+    bar.reset_elapsed();
+    // In parts that take long, too.
+    bar.enable_steady_tick(Duration::from_millis(500));
     for part in (0..walk.parts()).filter(|&part| !is_done[part]) {
         if interrupted.load(Ordering::Relaxed) {
             break;
