@@ -134,6 +134,9 @@ fn run() -> Result<ExitCode, Failure> {
     write(&walk, &outcome, about, &notes, &arguments, &mut stages)?;
     print_summary(&outcome);
     stages.print();
+    if arguments.resume.is_some() {
+        println!("batching to metrics: with what the resumed parts took when they were run");
+    }
     Ok(if outcome.is_complete() {
         ExitCode::SUCCESS
     } else {
