@@ -84,10 +84,12 @@ fn run() -> Result<ExitCode, Failure> {
         notes.extend(repairs.lines().map(str::to_owned));
     }
     let wanted = select(&prices.prices, arguments.options.symbols.as_deref())?;
-    let series = stages.time("forecasting", || forecast(&wanted, &arguments, &mut notes))?;
+    let series = stages.time("forecasting", || forecast(&wanted, &arguments, &mut notes));
+    // Before what it may have led to.
     for note in &notes {
         eprintln!("{note}");
     }
+    let series = series?;
 
     let options = arguments
         .options
