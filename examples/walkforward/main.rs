@@ -155,8 +155,8 @@ fn run() -> Result<ExitCode, Failure> {
     })
 }
 
-/// Not shown before it is given where to draw. Short enough for what a terminal echoes of Ctrl-C to stay in its line, which
-/// is cleared.
+/// Not shown before it is given where to draw. Short enough for what a terminal echoes of Ctrl-C to
+/// stay in its line, which is cleared.
 fn progress_bar() -> Result<ProgressBar, Failure> {
     let template = "{elapsed} {bar:20} {human_pos}/{human_len} train windows, {rate}, {eta} left";
     let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
