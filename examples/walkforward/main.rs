@@ -84,10 +84,12 @@ fn run() -> Result<ExitCode, Failure> {
         notes.extend(repairs.lines().map(str::to_owned));
     }
     let wanted = select(&prices.prices, arguments.options.symbols.as_deref())?;
-    let series = stages.time("forecasting", || forecast(&wanted, &arguments, &mut notes))?;
+    let series = stages.time("forecasting", || forecast(&wanted, &arguments, &mut notes));
+    // Before what it may have led to.
     for note in &notes {
         eprintln!("{note}");
     }
+    let series = series?;
 
     let options = arguments
         .options
@@ -134,6 +136,9 @@ fn run() -> Result<ExitCode, Failure> {
     write(&walk, &outcome, about, &notes, &arguments, &mut stages)?;
     print_summary(&outcome);
     stages.print();
+    if arguments.resume.is_some() {
+        println!("batching to metrics: with what the resumed parts took when they were run");
+    }
     Ok(if outcome.is_complete() {
         ExitCode::SUCCESS
     } else {
@@ -150,8 +155,8 @@ fn run() -> Result<ExitCode, Failure> {
     })
 }
 
-/// Not shown before it is given where to draw. Short enough for what a terminal echoes of Ctrl-C to stay in its line, which
-/// is cleared.
+/// Not shown before it is given where to draw. Short enough for what a terminal echoes of Ctrl-C to
+/// stay in its line, which is cleared.
 fn progress_bar() -> Result<ProgressBar, Failure> {
     let template = "{elapsed} {bar:20} {human_pos}/{human_len} train windows, {rate}, {eta} left";
     let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {

@@ -20,9 +20,9 @@ const ROWS: usize = 16_384;
 ///
 /// What a page of the file claims to have is left to the decoder: its header, which is read while
 /// decoding, may make it take up to 2 GiB at a time before the claim is found to be wrong, and the
-/// process is aborted where that is not to be had. Sizes in the file's metadata bound nothing: a page need not keep to
-/// them, and constant columns compress without bound. Read files of unknown origin in a process of
-/// their own.
+/// process is aborted where that is not to be had. Sizes in the file's metadata bound nothing: a
+/// page need not keep to them, and constant columns compress without bound. Read files of unknown
+/// origin in a process of their own.
 ///
 /// # Errors
 /// As [`read_arrow`](crate::read_arrow()); [`DataError::Malformed`] for what is no Parquet.
