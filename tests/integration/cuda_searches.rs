@@ -643,7 +643,7 @@ fn a_flag_cancels_searches_between_launches() {
     let few_at_a_time = OptimizeOptions {
         sharing: Sharing::PerSimulation,
         method: Method::Direct(DirectOptions {
-            max_evaluations: 40_000,
+            max_evaluations: 20_000,
             max_iterations: Some(4),
             ..DirectOptions::production()
         }),

@@ -43,6 +43,11 @@ const HUGE_GROUP: usize = 1 << 16;
 const BOOKKEEPING: usize = 512;
 const LEGS_PER_INSTRUCTION: usize = 2;
 
+/// Budget per instruction and evaluation of looking for the best of classes that have lost theirs:
+/// 0.18 of it rectangles are looked at per evaluation (counted for budgets of 500 to 10,000), by 32
+/// lanes, with some 12 instructions each.
+const RECTANGLES_PER_INSTRUCTION: usize = 16;
+
 /// Instructions of warps per multiprocessor and launch: about 20 ms at one a nanosecond for each
 /// of four schedulers, so that whoever else needs the device waits no longer.
 const LAUNCH: usize = 80_000_000;
@@ -228,7 +233,8 @@ fn wide(
     let blocks = (limits.multiprocessors / (groups * rules)).max(1);
     let blocks = blocks.min(members.max().unwrap_or(1));
     let part = sizes[start].legs.div_ceil(blocks);
-    let pause_after = (LAUNCH / (ALONE * BOOKKEEPING + part / LEGS_PER_INSTRUCTION)).max(1);
+    let shared = part / LEGS_PER_INSTRUCTION + needs.rectangles / RECTANGLES_PER_INSTRUCTION;
+    let pause_after = (LAUNCH / (ALONE * BOOKKEEPING + shared)).max(1);
     Launch {
         groups: start..start + groups,
         threads: WIDE_THREADS,
@@ -264,7 +270,8 @@ fn fit(memory: Memory, rules: usize, scratch: usize) -> usize {
 
 /// Instructions of warps, roughly.
 fn cost(legs: usize, needs: Needs) -> usize {
-    let per_evaluation = BOOKKEEPING + legs / LEGS_PER_INSTRUCTION;
+    let per_evaluation =
+        BOOKKEEPING + legs / LEGS_PER_INSTRUCTION + needs.rectangles / RECTANGLES_PER_INSTRUCTION;
     needs.rectangles.saturating_mul(per_evaluation)
 }
 
@@ -424,6 +431,8 @@ mod tests {
         assert_eq!(one(50_000, 1000, 10_000, SMALL), Way::ManyBlocks);
         assert_eq!(one(10_000_000, 1000, 500, H200), Way::Rounds);
         assert_eq!(one(200, 1, MOST_RECTANGLES + 1, H200), Way::Rounds);
+        assert_eq!(one(200, 1, 30_000, H200), Way::OneBlock);
+        assert_eq!(one(200, 1, 40_000, H200), Way::ManyBlocks);
         // Without cooperative launches.
         assert_eq!(one(30_000, 100, 500, LONELY), Way::OneBlock);
         assert_eq!(one(200_000, 1000, 500, LONELY), Way::Rounds);
