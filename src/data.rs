@@ -59,12 +59,16 @@ pub enum DataError {
     },
 
     /// A required column is absent.
-    #[error("{file}: no column `{column}`, only: {found}; rename it, add it, or map its name")]
+    #[error(
+        "{file}: no column `{column}`: none is called {names}, only: {found}; rename it, add it, or map its name"
+    )]
     MissingColumn {
         /// The file's name.
         file: String,
         /// What the column is for.
         column: &'static str,
+        /// What it could be called.
+        names: String,
         /// The names of all columns.
         found: String,
     },

@@ -270,6 +270,7 @@ impl Names<'_> {
             .ok_or_else(|| DataError::MissingColumn {
                 file: self.file.to_owned(),
                 column,
+                names: shorten(&names.join(" or ")),
                 found: shorten(&self.header.join(", ")),
             })
     }

@@ -210,7 +210,7 @@ fn errors_in_the_layout_name_file_line_and_remedy() {
         ),
         (
             "date,open,high,low\n",
-            ": no column `close`, only: date, open, high, low; rename it, add it, or map its name",
+            ": no column `close`: none is called close, only: date, open, high, low; rename it, add it, or map its name",
         ),
         (
             "date,TIME,open,high,low,close\n",
@@ -219,16 +219,16 @@ fn errors_in_the_layout_name_file_line_and_remedy() {
         ("date,open,high,low,close\n", ": no bar; add at least one"),
         (
             "",
-            ": no column `open`, only: ; rename it, add it, or map its name",
+            ": no column `open`: none is called open, only: ; rename it, add it, or map its name",
         ),
         (
             "date,open,high,low,close,high_pred\n",
-            ": no column `low_pred`, only: date, open, high, low, close, high_pred; rename it, add \
+            ": no column `low_pred`: none is called low_pred, only: date, open, high, low, close, high_pred; rename it, add \
              it, or map its name",
         ),
         (
             "date,open,high,low,close,high_pred,low_pred,sell\n",
-            ": no column `position`, only: date, open, high, low, close, high_pred, low_pred, \
+            ": no column `position`: none is called position, only: date, open, high, low, close, high_pred, low_pred, \
              sell...; rename it, add it, or map its name",
         ),
         (
@@ -244,6 +244,20 @@ fn errors_in_the_layout_name_file_line_and_remedy() {
         assert_eq!(cut(&got), cut(&format!("folder/SPY.csv{expected}")));
         assert!(got.ends_with(expected.rsplit(';').next().unwrap()), "{got}");
     }
+    // A name that was mapped, not what it is for alone.
+    let options = ReadOptions {
+        columns: Columns {
+            close: vec!["Last".to_owned(), "Adj Close".to_owned()],
+            ..Columns::default()
+        },
+        ..ReadOptions::default()
+    };
+    let error = read_with("date,open,high,low,close\n", &options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "folder/SPY.csv: no column `close`: none is called Last or Adj Close, only: date, open, high, \
+         low, close; rename it, add it, or map its name"
+    );
 }
 
 #[test]
