@@ -22,6 +22,11 @@ __device__ __forceinline__ T load_relaxed(const T* at) {
     return *static_cast<const volatile T*>(at);
 }
 
+template <class T>
+__device__ __forceinline__ void store_relaxed(T* at, T value) {
+    *static_cast<volatile T*>(at) = value;
+}
+
 #else
 
 #include "cuda_host.h"
@@ -62,4 +67,28 @@ TRISECT_DEVICE float next_up(float x) {
 
 TRISECT_DEVICE float next_down(float x) {
     return -next_up(-x);
+}
+
+// The least over the lanes of a warp.
+TRISECT_DEVICE unsigned least_of_warp(unsigned x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return __reduce_min_sync(ALL_LANES, x);
+#else
+#pragma unroll
+    for (unsigned width = WARP_LANES / 2; width > 0; width /= 2) {
+        const unsigned other = __shfl_xor_sync(ALL_LANES, x, width);
+        x = other < x ? other : x;
+    }
+    return x;
+#endif
+}
+
+// The same of numbers that are not negative.
+TRISECT_DEVICE double least_of_warp(double x) {
+    const unsigned long long bits = static_cast<unsigned long long>(__double_as_longlong(x));
+    const unsigned high = least_of_warp(static_cast<unsigned>(bits >> 32));
+    const unsigned low = static_cast<unsigned>(bits);
+    const unsigned least = least_of_warp(high == static_cast<unsigned>(bits >> 32) ? low : ALL_LANES);
+    const unsigned long long found = static_cast<unsigned long long>(high) << 32 | least;
+    return __longlong_as_double(static_cast<long long>(found));
 }

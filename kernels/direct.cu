@@ -97,13 +97,15 @@ constexpr unsigned CLASS_BYTES = 48;
 constexpr unsigned RECTANGLE_BYTES = 32;
 constexpr unsigned DIVISION_BYTES = 16;
 constexpr unsigned LEG_BYTES = 24;
+// And per staged member.
+constexpr unsigned MEMBER_BYTES = 16;
 
-// Wide searches: points that a block adds up in shared memory at a time, the bytes of that, bytes of
-// scratch per rectangle for the points of a round, and bytes of a board.
+// Wide searches: points that are scored at a time, bytes of shared memory for them (candidates and
+// sums), and words of a board: those that block 0 posts, and the answers of each block.
 constexpr unsigned WIDE_POINTS = 256;
-constexpr unsigned WIDE_BYTES = 8 * WIDE_POINTS;
-constexpr unsigned POINT_BYTES = 16;
-constexpr unsigned BOARD_BYTES = 256;
+constexpr unsigned WIDE_BYTES = 16 * WIDE_POINTS;
+constexpr unsigned POSTED_WORDS = 2 * WIDE_POINTS + 2;
+constexpr unsigned ANSWER_WORDS = 2 * WIDE_POINTS;
 
 // The group of a block, or the part of it that a block of a wide search scores.
 struct Group {
@@ -139,16 +141,6 @@ struct Axis {
     double offset;
 };
 
-// What the blocks of a wide search tell each other. Each word has a line of the cache for itself.
-struct Board {
-    // Number of the round in this launch, from 1 on; below, its points, 0 when the launch is over.
-    unsigned long long released;
-    unsigned padding[30];
-    // Blocks that have added their sums, over all rounds; block 0 does not count.
-    unsigned arrived;
-    unsigned more_padding[31];
-};
-
 // The one argument of every entry point.
 struct Task {
     // float4 gates, or records of 6 x u16.
@@ -164,8 +156,9 @@ struct Task {
     const double* sizes;
     // `scratch_bytes` for each search of the launch.
     unsigned char* scratch;
-    // Wide searches: one for each.
-    Board* boards;
+    // Wide searches: a board for each, POSTED_WORDS and ANSWER_WORDS per block. What is there has an
+    // earlier tag.
+    unsigned long long* boards;
     Found* found;
     unsigned long long scratch_bytes;
     Axis axes[2];
@@ -196,12 +189,15 @@ struct Task {
     float fee;
     // Wide searches: evaluations of a launch after which it ends.
     unsigned pause_after;
+    // Wide searches: the first tag of the launch; `capacity` + 2 follow.
+    unsigned first_tag;
+    // Members that there is room for where legs are staged.
+    unsigned places;
     unsigned padding;
 };
 
 static_assert(sizeof(Group) == 32 && sizeof(Found) == 40, "the host writes or reads these bytes");
-static_assert(sizeof(Board) == BOARD_BYTES, "the host zeroes these bytes");
-static_assert(sizeof(Task) == 256, "the host writes these bytes");
+static_assert(sizeof(Task) == 264, "the host writes these bytes");
 
 // --- the state of a search ---
 
@@ -271,22 +267,28 @@ struct alignas(16) Centre {
     double x[2];
 };
 
+// The best of a class.
+struct alignas(16) Head {
+    double value;
+    // NONE: the class is empty.
+    unsigned rect;
+    int age;
+};
+
 // Arrays of the block, in shared memory or in its scratch.
 struct Store {
-    // (classes), by level: value, rectangle and age of the best.
-    double* head_value;
-    unsigned* head;
-    int* head_age;
-    // (classes), scratch of a selection: levels of the candidates, and their slopes.
-    unsigned* candidate;
-    double* least;
+    // (classes), by level. Sizes are kept here because a selection reads them again and again.
+    Head* heads;
+    double* sizes;
+    // (classes), scratch of a selection: slopes of the candidates.
+    double* slopes;
     double* largest;
-    // (classes): first division of the class that is not done yet; NONE between rounds.
-    unsigned* pending;
-    // (classes): place of the class among those chosen; NONE between selections.
-    unsigned* chosen;
-    // Levels of the classes that have lost their best.
-    unsigned* dirty;
+    // (classes), NONE in between. While a round enters its classes: first division of the class that
+    // is not done yet; while ties are gathered: place of the class among those chosen.
+    unsigned* turn;
+    // (classes), scratch of a selection: levels of the candidates. Afterwards: levels of the classes
+    // that have lost their best.
+    unsigned* levels;
 
     // (capacity). The value, or the fixed-point sum until it is complete.
     Centre* centres;
@@ -302,40 +304,44 @@ struct Store {
     TRISECT_DEVICE int age(unsigned rect) const { return static_cast<int>(marks[rect].y); }
 };
 
-// Where everything lies.
+// Where everything lies. PERF: where nothing is spilled the compiler knows all of it to be shared
+// memory, whose addresses are half as long.
+template <bool Spilled>
 struct Layout {
     Store store;
+    // Places of the members in `legs`, and how many legs; staged.
+    uint4* members;
     float4* legs;
     // Behind what is spilled.
     unsigned char* rest;
 
     TRISECT_DEVICE Layout(const Task& task, unsigned char* shared, unsigned char* scratch) {
-        const bool classes_spilled = (task.flags & CLASSES_SPILLED) != 0;
-        const bool rectangles_spilled = (task.flags & RECTANGLES_SPILLED) != 0;
+        const bool classes_spilled = Spilled && (task.flags & CLASSES_SPILLED) != 0;
+        const bool rectangles_spilled = Spilled && (task.flags & RECTANGLES_SPILLED) != 0;
         shared += STATE_BYTES;
-        const size_t classes = task.classes;
+        const unsigned classes = task.classes;
         unsigned char* at = classes_spilled ? scratch : shared;
-        store.head_value = reinterpret_cast<double*>(at);
-        store.least = store.head_value + classes;
-        store.largest = store.least + classes;
-        store.head = reinterpret_cast<unsigned*>(store.largest + classes);
-        store.head_age = reinterpret_cast<int*>(store.head + classes);
-        store.candidate = reinterpret_cast<unsigned*>(store.head_age + classes);
-        store.pending = store.candidate + classes;
-        store.chosen = store.pending + classes;
-        store.dirty = store.chosen + classes;
-        (classes_spilled ? scratch : shared) += CLASS_BYTES * classes;
+        store.heads = reinterpret_cast<Head*>(at);
+        store.sizes = reinterpret_cast<double*>(store.heads + classes);
+        store.slopes = store.sizes + classes;
+        store.largest = store.slopes + classes;
+        store.turn = reinterpret_cast<unsigned*>(store.largest + classes);
+        store.levels = store.turn + classes;
+        scratch += classes_spilled ? CLASS_BYTES * classes : 0;
+        shared += classes_spilled ? 0 : CLASS_BYTES * classes;
 
-        const size_t capacity = task.capacity;
+        const unsigned capacity = task.capacity;
         at = rectangles_spilled ? scratch : shared;
         store.centres = reinterpret_cast<Centre*>(at);
         // An odd capacity must not leave the divisions unaligned: they come first.
         store.divisions = reinterpret_cast<Division*>(store.centres + capacity);
         store.values = reinterpret_cast<long long*>(store.divisions + task.divisions);
         store.marks = reinterpret_cast<uint2*>(store.values + capacity);
-        (rectangles_spilled ? scratch : shared) +=
-            RECTANGLE_BYTES * capacity + DIVISION_BYTES * size_t{task.divisions};
-        legs = reinterpret_cast<float4*>(shared);
+        const unsigned bytes = RECTANGLE_BYTES * capacity + DIVISION_BYTES * task.divisions;
+        scratch += rectangles_spilled ? bytes : 0;
+        shared += rectangles_spilled ? 0 : bytes;
+        members = reinterpret_cast<uint4*>(shared);
+        legs = reinterpret_cast<float4*>(members + task.places);
         rest = scratch;
     }
 };
@@ -366,64 +372,86 @@ struct Candidates {
     }
 };
 
+// Where the legs of a member are.
+struct Member {
+    unsigned first;
+    unsigned longs;
+    unsigned shorts;
+};
+
 // Legs in shared memory.
 template <bool AtClose>
 struct StagedLegs {
     Stage<AtClose> stage;
+    const uint4* members;
+
+    TRISECT_DEVICE Member member(const Task&, const Group&, unsigned member) const {
+        const uint4 staged = members[member];
+        return {staged.x, staged.y, staged.z};
+    }
 
     template <bool Short>
-    TRISECT_DEVICE Leg get(const Task&, const Span&, unsigned place, unsigned leg) const {
-        return stage.template get<Short>(place + leg);
+    TRISECT_DEVICE Leg get(const Task&, unsigned leg) const {
+        return stage.template get<Short>(leg);
     }
 };
 
 // Legs where the host put them.
 template <class Legs>
 struct FarLegs {
+    TRISECT_DEVICE Member member(const Task& task, const Group& group, unsigned member) const {
+        const Span span = task.spans[task.members[group.first + member].x];
+        return {span.first, span.longs, span.shorts};
+    }
+
     template <bool Short>
-    TRISECT_DEVICE Leg get(const Task& task, const Span& span, unsigned, unsigned leg) const {
-        return Legs::template load<Short>(task, span.first + leg);
+    TRISECT_DEVICE Leg get(const Task& task, unsigned leg) const {
+        return Legs::template load<Short>(task, leg);
     }
 };
 
-// The points of a round, N at a time. Warps share the points and, where there are more warps than
-// that makes, the members of the group.
+// The points of a round, N at a time: `marks` to `values`. Warps share the points and, where there
+// are more warps than that makes, the members of the group; then `values` are added to.
 template <unsigned N, bool AtClose, class Source>
-TRISECT_DEVICE void score(const Task& task, const Group& group, const Store& store,
-                          unsigned evaluated, unsigned asked, const Source& source) {
+TRISECT_DEVICE void score(const Task& task, const Group& group, const uint2* marks,
+                          long long* values, unsigned asked, const Source& source) {
     // The lanes that hold the same result; the first of them stores it.
     constexpr unsigned COPIES = WARP_LANES / N;
     const FeeBounds bounds(task.fee);
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
+    const unsigned members = group.members;
     const unsigned chunks = (asked + N - 1) / N;
-    unsigned shares = chunks < warps ? warps / chunks : 1;
-    shares = shares < group.members ? shares : group.members;
+    // PERF: divisions of integers are some twenty instructions each.
+    unsigned shares = 1;
+    if (members > 1 && chunks < warps) {
+        shares = warps / chunks < members ? warps / chunks : members;
+    }
     for (unsigned item = threadIdx.x / WARP_LANES; item < chunks * shares; item += warps) {
-        const unsigned first = item % chunks * N;
-        const Candidates<N> candidates(store.marks + evaluated, first, asked);
+        const unsigned start = shares > 1 ? item / chunks : 0;
+        const unsigned first = (item - start * chunks) * N;
+        const Candidates<N> candidates(marks, first, asked);
         long long total = 0;
         unsigned mine = 0;
-        for (unsigned member = item / chunks; member < group.members; member += shares) {
-            const uint2 slot = task.members[group.first + member];
-            const Span span = task.spans[slot.x];
+        for (unsigned at = start; at < members; at += shares) {
+            const Member member = source.member(task, group, at);
             float sums[N] = {};
 #pragma unroll 1
-            for (unsigned leg = lane; leg < span.longs; leg += WARP_LANES) {
-                const Leg loaded = source.template get<false>(task, span, slot.y, leg);
+            for (unsigned leg = lane; leg < member.longs; leg += WARP_LANES) {
+                const Leg loaded = source.template get<false>(task, member.first + leg);
                 candidates.template add<Rule<false, AtClose, true>>(loaded, bounds, sums);
             }
 #pragma unroll 1
-            for (unsigned leg = lane; leg < span.shorts; leg += WARP_LANES) {
+            for (unsigned leg = lane; leg < member.shorts; leg += WARP_LANES) {
                 const Leg loaded =
-                    source.template get<true>(task, span, slot.y, span.longs + leg);
+                    source.template get<true>(task, member.first + member.longs + leg);
                 candidates.template add<Rule<true, AtClose, true>>(loaded, bounds, sums);
             }
             mine = reduce_over_lanes<N>(sums, lane);
             total += __double2ll_rn(static_cast<double>(sums[0]) * group.scale);
         }
         if (lane % COPIES == 0 && first + mine < asked) {
-            long long* sum = store.values + evaluated + first + mine;
+            long long* sum = values + first + mine;
             if (shares == 1) {
                 *sum = total;
             } else {
@@ -435,33 +463,36 @@ TRISECT_DEVICE void score(const Task& task, const Group& group, const Store& sto
     }
 }
 
-template <class Legs, bool AtClose>
-TRISECT_DEVICE void score(const Task& task, const Group& group, const Layout& layout,
-                          unsigned evaluated, unsigned asked) {
+template <class Legs, bool AtClose, class Placed>
+TRISECT_DEVICE void score(const Task& task, const Group& group, const Placed& layout,
+                          const uint2* marks, long long* values, unsigned asked) {
     if ((task.flags & LEGS_STAGED) == 0) {
-        score<4, AtClose>(task, group, layout.store, evaluated, asked, FarLegs<Legs>{});
+        score<4, AtClose>(task, group, marks, values, asked, FarLegs<Legs>{});
         return;
     }
-    const StagedLegs<AtClose> staged = {Stage<AtClose>(layout.legs, group.legs)};
+    const StagedLegs<AtClose> staged = {Stage<AtClose>(layout.legs, group.legs), layout.members};
     // With many members there is work for all warps whatever a warp takes.
     const unsigned warps = blockDim.x / WARP_LANES;
     const unsigned items = asked * (group.members < warps ? group.members : warps);
     if (items > 2 * warps) {
-        score<4, AtClose>(task, group, layout.store, evaluated, asked, staged);
+        score<4, AtClose>(task, group, marks, values, asked, staged);
     } else if (items > warps) {
-        score<2, AtClose>(task, group, layout.store, evaluated, asked, staged);
+        score<2, AtClose>(task, group, marks, values, asked, staged);
     } else {
-        score<1, AtClose>(task, group, layout.store, evaluated, asked, staged);
+        score<1, AtClose>(task, group, marks, values, asked, staged);
     }
 }
 
 // Brings the legs of the group into shared memory.
-template <class Legs, bool AtClose>
-TRISECT_DEVICE void stage_legs(const Task& task, const Group& group, float4* memory) {
-    const Stage<AtClose> stage(memory, group.legs);
+template <class Legs, bool AtClose, class Placed>
+TRISECT_DEVICE void stage_legs(const Task& task, const Group& group, const Placed& layout) {
+    const Stage<AtClose> stage(layout.legs, group.legs);
     for (unsigned member = 0; member < group.members; ++member) {
         const uint2 slot = task.members[group.first + member];
         const Span span = task.spans[slot.x];
+        if (threadIdx.x == 0) {
+            layout.members[member] = make_uint4(slot.y, span.longs, span.shorts, 0);
+        }
 #pragma unroll 1
         for (unsigned leg = threadIdx.x; leg < span.longs; leg += blockDim.x) {
             stage.template put<false>(slot.y + leg,
@@ -513,62 +544,68 @@ TRISECT_DEVICE double place(const State& state, unsigned flags, unsigned axis, d
     return x;
 }
 
-// The candidate of a centre, rounded once.
-TRISECT_DEVICE uint2 candidate_of(const State& state, unsigned flags, const Centre& centre) {
-    const float high = static_cast<float>(place(state, flags, 0, centre.x[0]));
-    const float low = static_cast<float>(place(state, flags, 1, centre.x[1]));
-    return make_uint2(__float_as_uint(high), __float_as_uint(low));
+// The candidate at a place in the box, rounded once.
+TRISECT_DEVICE uint2 candidate_of(double high, double low) {
+    return make_uint2(__float_as_uint(static_cast<float>(high)),
+                      __float_as_uint(static_cast<float>(low)));
 }
 
 // --- the best of a class ---
+
+// The lane whose (value, age) comes first, among those that take part; none: WARP_LANES. Ages differ.
+TRISECT_DEVICE unsigned first_of_warp(bool takes_part, double value, int age) {
+    // Ordered as unsigned numbers; + 0 turns -0 into 0.
+    const long long bits = __double_as_longlong(value + 0.0);
+    const unsigned long long flips = static_cast<unsigned long long>(bits >> 63) | 1ull << 63;
+    const unsigned long long key = static_cast<unsigned long long>(bits) ^ flips;
+    const unsigned high = static_cast<unsigned>(key >> 32);
+    takes_part &= high == least_of_warp(takes_part ? high : NONE);
+    const unsigned low = static_cast<unsigned>(key);
+    takes_part &= low == least_of_warp(takes_part ? low : NONE);
+    const unsigned turn = static_cast<unsigned>(age) ^ 0x80000000u;
+    takes_part &= turn == least_of_warp(takes_part ? turn : NONE);
+    const unsigned votes = __ballot_sync(ALL_LANES, takes_part);
+    return votes == 0 ? WARP_LANES : static_cast<unsigned>(__ffs(static_cast<int>(votes))) - 1;
+}
+
+// Greatest number and age: what comes before nothing.
+constexpr int LAST_AGE = 0x7fffffff;
+
+TRISECT_DEVICE double infinite() {
+    return __longlong_as_double(0x7ff0000000000000);
+}
 
 // The best among all rectangles of a class, by the lanes of a warp.
 TRISECT_DEVICE void find_head(unsigned flags, const Store& store, unsigned rectangles,
                               unsigned level) {
     const unsigned lane = threadIdx.x % WARP_LANES;
-    double value = 0.0;
-    int age = 0;
+    double value = infinite();
+    int age = LAST_AGE;
     unsigned best = NONE;
+    // PERF: loads of several rectangles are under way at a time.
+#pragma unroll 4
     for (unsigned rect = lane; rect < rectangles; rect += WARP_LANES) {
         const uint2 mark = store.marks[rect];
-        if ((mark.x & OUT) != 0 || level_of(flags, mark.x) != level) {
-            continue;
-        }
         const double other = store.value(rect);
         const int other_age = static_cast<int>(mark.y);
-        if (best == NONE || other < value || (other == value && other_age < age)) {
-            value = other;
-            age = other_age;
-            best = rect;
-        }
-    }
-#pragma unroll
-    for (unsigned width = WARP_LANES / 2; width > 0; width /= 2) {
-        const double other = __shfl_xor_sync(ALL_LANES, value, width);
-        const int other_age = __shfl_xor_sync(ALL_LANES, age, width);
-        const unsigned rect = __shfl_xor_sync(ALL_LANES, best, width);
         const bool before = other < value || (other == value && other_age < age);
-        if (rect != NONE && (best == NONE || before)) {
+        if ((mark.x & OUT) == 0 && level_of(flags, mark.x) == level && before) {
             value = other;
             age = other_age;
             best = rect;
         }
     }
-    if (lane == 0) {
-        store.head_value[level] = value;
-        store.head_age[level] = age;
-        store.head[level] = best;
+    const unsigned first = first_of_warp(best != NONE, value, age);
+    if (first == WARP_LANES ? lane == 0 : lane == first) {
+        store.heads[level] = {value, best, age};
     }
 }
 
 TRISECT_DEVICE void enter_class(const Store& store, unsigned level, unsigned rect, double value,
                                 int age) {
-    const double best = store.head_value[level];
-    if (store.head[level] == NONE || value < best ||
-        (value == best && age < store.head_age[level])) {
-        store.head[level] = rect;
-        store.head_value[level] = value;
-        store.head_age[level] = age;
+    const Head head = store.heads[level];
+    if (head.rect == NONE || value < head.value || (value == head.value && age < head.age)) {
+        store.heads[level] = {value, rect, age};
     }
 }
 
@@ -579,9 +616,9 @@ TRISECT_DEVICE void enter_pair(unsigned flags, const Store& store, unsigned plus
     const double m = store.value(minus);
     const unsigned level = level_of(flags, store.marks[plus].x);
     // Value of the head: rectangles whose turn to be cut has not come are still in the class.
-    const unsigned division = store.pending[level];
-    bool has_head = store.head[level] != NONE;
-    double head = store.head_value[level];
+    const unsigned division = store.turn[level];
+    bool has_head = store.heads[level].rect != NONE;
+    double head = store.heads[level].value;
     if (division != NONE) {
         const double waiting = store.value(store.divisions[division].rect);
         head = !has_head || waiting < head ? waiting : head;
@@ -597,70 +634,74 @@ TRISECT_DEVICE void enter_pair(unsigned flags, const Store& store, unsigned plus
 
 // --- the end of a round ---
 
-// Turns the sums of the round into values, and finds the best.
+// Turns the sums of the round into values, and finds the best. All lanes get to know whether there is
+// a new one.
 TRISECT_DEVICE void take_values(State& state, const Store& store, const Group& group) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned start = state.evaluated;
-    double value = 0.0;
+    const unsigned asked = state.asked;
+    double value = infinite();
     unsigned at = NONE;
-    for (unsigned i = lane; i < state.asked; i += WARP_LANES) {
-        const double sum = static_cast<double>(store.values[start + i]);
-        const double negated = -(sum * group.unit / static_cast<double>(group.members));
+    for (unsigned i = lane; i < asked; i += WARP_LANES) {
+        double mean = static_cast<double>(store.values[start + i]) * group.unit;
+        // PERF: a division by 1 takes as long as any.
+        if (group.members > 1) {
+            mean /= static_cast<double>(group.members);
+        }
+        const double negated = -mean;
         store.values[start + i] = __double_as_longlong(negated);
-        if (at == NONE || negated < value) {
+        if (negated < value) {
             value = negated;
             at = i;
         }
     }
-#pragma unroll
-    for (unsigned width = WARP_LANES / 2; width > 0; width /= 2) {
-        const double other = __shfl_xor_sync(ALL_LANES, value, width);
-        const unsigned other_at = __shfl_xor_sync(ALL_LANES, at, width);
-        // The earliest of equals. NONE is the largest number.
-        const bool before = other < value || (other == value && other_at < at);
-        if (other_at != NONE && (at == NONE || before)) {
-            value = other;
-            at = other_at;
-        }
-    }
-    if (lane == 0 && (state.best == NONE || value < state.best_value)) {
+    // The earliest of equals.
+    const unsigned first = first_of_warp(at != NONE, value, static_cast<int>(at));
+    if (lane == first && (state.best == NONE || value < state.best_value)) {
         state.best = start + at;
         state.best_value = value;
     }
 }
 
-// Cuts the rectangles of the round: depths and ages of all concerned. Lanes over divisions.
+// Lanes per division: one for each of its children.
+constexpr unsigned CHILDREN = 4;
+
+// Cuts the rectangles of the round: depths and ages of all concerned. Lanes over children.
 TRISECT_DEVICE void cut(const State& state, const Store& store) {
     const unsigned lane = threadIdx.x % WARP_LANES;
-    for (unsigned i = lane; i < state.planned; i += WARP_LANES) {
-        const Division division = store.divisions[i];
-        const unsigned child = division.child;
+    const unsigned slot = lane % CHILDREN;
+    const unsigned planned = state.planned;
+    const unsigned last_age = state.age;
+    for (unsigned first = 0; first < planned; first += WARP_LANES / CHILDREN) {
+        const unsigned i = first + lane / CHILDREN;
+        const Division division = store.divisions[i < planned ? i : first];
         const unsigned axes = division.from_axes >> AXES_SHIFT;
+        const unsigned children = axes == 3 ? 4 : 2;
+        const bool cuts = i < planned && slot < children;
+        const unsigned depths = store.marks[division.rect].x & ~OUT;
+        const double value = cuts ? store.value(division.child + slot) : 0.0;
+        // The better of the pair, and that of the other side.
+        const double paired = __shfl_xor_sync(ALL_LANES, value, 1);
+        const double better = slot % 2 == 0 ? (paired < value ? paired : value)
+                                            : (value < paired ? value : paired);
+        const double other = __shfl_xor_sync(ALL_LANES, better, 2);
         // In order of entry into a class: an age per rectangle, the divided one last.
-        const unsigned age = state.age + 5 * i;
-        unsigned depths = store.marks[division.rect].x & ~OUT;
-        if (axes == 3) {
-            const double plus = store.value(child);
-            const double minus = store.value(child + 1);
-            const double high = minus < plus ? minus : plus;
-            const double other_plus = store.value(child + 2);
-            const double other_minus = store.value(child + 3);
-            const double low = other_minus < other_plus ? other_minus : other_plus;
-            // The side with the better pair is cut first: its children keep the other one whole.
-            const unsigned first = high > low ? 1 : 0;
-            depths += 1u << first * DEPTH_BITS;
-            store.marks[child + 2 * first] = make_uint2(depths, age + 2 * first + 1);
-            store.marks[child + 2 * first + 1] = make_uint2(depths, age + 2 * first + 2);
-            const unsigned second = 1 - first;
-            depths += 1u << second * DEPTH_BITS;
-            store.marks[child + 2 * second] = make_uint2(depths, age + 2 * second + 1);
-            store.marks[child + 2 * second + 1] = make_uint2(depths, age + 2 * second + 2);
-        } else {
-            depths += 1u << (axes >> 1) * DEPTH_BITS;
-            store.marks[child] = make_uint2(depths, age + 1);
-            store.marks[child + 1] = make_uint2(depths, age + 2);
+        const unsigned age = last_age + (CHILDREN + 1) * i;
+        const unsigned both = (1u << DEPTH_BITS) + 1;
+        const unsigned axis = axes == 3 ? slot / 2 : axes >> 1;
+        const unsigned one = 1u << axis * DEPTH_BITS;
+        // The side with the better pair is cut first: its children keep the other one whole.
+        const bool is_first = axes != 3 || (axis == 0 ? !(better > other) : other > better);
+        // All have read the depths of what they cut.
+        __syncwarp();
+        if (cuts) {
+            store.marks[division.child + slot] =
+                make_uint2(depths + (is_first ? one : both), age + slot + 1);
         }
-        store.marks[division.rect] = make_uint2(depths, age + 5);
+        if (cuts && slot == 0) {
+            store.marks[division.rect] =
+                make_uint2(depths + (axes == 3 ? both : one), age + CHILDREN + 1);
+        }
     }
 }
 
@@ -677,8 +718,8 @@ TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsign
             continue;
         }
         // The head may be what was there, what is divided in this round, or what is new.
-        const unsigned level = level_of(flags, store.marks[plus].x);
-        tied |= store.head[level] != NONE && store.head_value[level] == m;
+        const Head head = store.heads[level_of(flags, store.marks[plus].x)];
+        tied |= head.rect != NONE && head.value == m;
 #pragma unroll 1
         for (unsigned i = 0; i < state.planned; ++i) {
             tied |= store.value(store.divisions[i].rect) == m;
@@ -691,55 +732,87 @@ TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsign
     return __any_sync(ALL_LANES, tied);
 }
 
-// Puts what was cut into the classes where the order of entry does not matter. Lanes over classes.
-TRISECT_DEVICE void enter_unordered(State& state, const Store& store, const Task& task) {
+// Puts what was cut into the classes, unless the order of entry matters; returns whether it does.
+// Lanes over rectangles.
+TRISECT_DEVICE bool enter_unordered(State& state, const Store& store, unsigned flags) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned first = state.evaluated == 0 ? 1 : state.evaluated;
-    const unsigned end = state.evaluated + state.asked;
-    // A division makes two new classes at most.
-    const unsigned known = state.classes + 3;
-    const unsigned classes = known < task.classes ? known : task.classes;
+    const unsigned children = state.evaluated + state.asked - first;
+    const unsigned planned = state.planned;
+    const unsigned all = children + planned;
     unsigned used = state.classes;
-    for (unsigned chunk = 0; chunk < classes; chunk += WARP_LANES) {
-        const unsigned level = chunk + lane;
-        bool entered = false;
-        if (level < classes) {
-            auto enter = [&](unsigned rect) {
-                const uint2 mark = store.marks[rect];
-                if (level_of(task.flags, mark.x) == level) {
-                    enter_class(store, level, rect, store.value(rect), static_cast<int>(mark.y));
-                    entered = true;
-                }
-            };
-#pragma unroll 1
-            for (unsigned rect = first; rect < end; ++rect) {
-                enter(rect);
+    if (all > WARP_LANES && order_matters(state, store, flags)) {
+        return true;
+    }
+    for (unsigned start = 0; start < all; start += WARP_LANES) {
+        const unsigned i = start + lane;
+        const bool enters = i < all;
+        const bool is_child = i < children;
+        unsigned rect = first + i;
+        if (enters && !is_child) {
+            rect = store.divisions[i - children].rect;
+        }
+        const uint2 mark = enters ? store.marks[rect] : make_uint2(0, 0);
+        const double value = enters ? store.value(rect) : 0.0;
+        const int age = static_cast<int>(mark.y);
+        const unsigned level = enters ? level_of(flags, mark.x) : NONE - lane;
+        const Head head = enters ? store.heads[level] : Head{0.0, NONE, 0};
+        // Another lane of the class comes before, or has the same value.
+        bool behind = false;
+        bool tied = head.rect != NONE && head.value == value;
+        const unsigned alike = __match_any_sync(ALL_LANES, level);
+        unsigned others = alike & ~(1u << lane);
+        while (__any_sync(ALL_LANES, others != 0)) {
+            const int at = others != 0 ? __ffs(static_cast<int>(others)) - 1 : 0;
+            const double other = __shfl_sync(ALL_LANES, value, at);
+            const int other_age = __shfl_sync(ALL_LANES, age, at);
+            if (others != 0) {
+                behind |= other < value || (other == value && other_age < age);
+                tied |= other == value;
             }
-#pragma unroll 1
-            for (unsigned i = 0; i < state.planned; ++i) {
-                enter(store.divisions[i].rect);
+            others &= others - 1;
+        }
+        if (all <= WARP_LANES) {
+            // See `order_matters`: the same for the few rectangles of a usual round, but exact as to
+            // the class of what is new.
+            const double plus = __shfl_xor_sync(ALL_LANES, value, 1);
+            const bool may_tie = is_child && i % 2 == 1 && plus < value;
+            if (__any_sync(ALL_LANES, may_tie)) {
+                for (unsigned k = children; k < all; ++k) {
+                    tied |= __shfl_sync(ALL_LANES, value, static_cast<int>(k)) == value;
+                }
+            }
+            if (__any_sync(ALL_LANES, may_tie && tied)) {
+                return true;
             }
         }
-        const unsigned votes = __ballot_sync(ALL_LANES, entered);
-        const unsigned highest = chunk + WARP_LANES - __clz(static_cast<int>(votes));
-        used = votes != 0 && highest > used ? highest : used;
+        if (enters && !behind &&
+            (head.rect == NONE || value < head.value ||
+             (value == head.value && age < head.age))) {
+            store.heads[level] = {value, rect, age};
+        }
+        const unsigned highest = ~least_of_warp(enters ? ~(level + 1) : NONE);
+        used = highest > used ? highest : used;
+        __syncwarp();
     }
+    __syncwarp();
     if (lane == 0) {
         state.classes = used;
-        state.age += 5 * state.planned;
+        state.age += (CHILDREN + 1) * planned;
     }
+    return false;
 }
 
 // Puts what was cut into the classes, in order. One lane.
 TRISECT_DEVICE void enter_classes(State& state, const Store& store, unsigned flags) {
     for (unsigned i = state.planned; i-- > 0;) {
         const unsigned from = store.divisions[i].from_axes & FROM_MASK;
-        store.divisions[i].next = store.pending[from];
-        store.pending[from] = i;
+        store.divisions[i].next = store.turn[from];
+        store.turn[from] = i;
     }
     for (unsigned i = 0; i < state.planned; ++i) {
         const Division division = store.divisions[i];
-        store.pending[division.from_axes & FROM_MASK] = division.next;
+        store.turn[division.from_axes & FROM_MASK] = division.next;
         enter_pair(flags, store, division.child);
         if (division.from_axes >> AXES_SHIFT == 3) {
             enter_pair(flags, store, division.child + 2);
@@ -750,11 +823,13 @@ TRISECT_DEVICE void enter_classes(State& state, const Store& store, unsigned fla
                     store.age(division.rect));
         state.classes = level < state.classes ? state.classes : level + 1;
     }
-    state.age += 5 * state.planned;
+    state.age += (CHILDREN + 1) * state.planned;
 }
 
-// Stop tests at the end of an iteration, in scipy's order. One lane.
-TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const Task& task) {
+// Stop tests at the end of an iteration with so many evaluations, in scipy's order. All lanes do the
+// same.
+TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const Task& task,
+                                         unsigned evaluated) {
     if (state.ending == SLOTS || state.ending == LEVELS) {
         return state.ending;
     }
@@ -764,7 +839,7 @@ TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const
         return VOLUME;
     }
     if (task.side_tolerance > 0.0 &&
-        task.sizes[level_of(task.flags, depths)] <= task.side_tolerance) {
+        store.sizes[level_of(task.flags, depths)] <= task.side_tolerance) {
         return SIDE_LENGTH;
     }
     if ((task.flags & HAS_TARGET) != 0 &&
@@ -773,9 +848,11 @@ TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const
     }
     if ((task.flags & EPS_FOLLOWS) != 0) {
         const double share = 1e-4 * (best < 0.0 ? -best : best);
-        state.eps = share > task.eps ? share : task.eps;
+        if (threadIdx.x % WARP_LANES == 0) {
+            state.eps = share > task.eps ? share : task.eps;
+        }
     }
-    return state.evaluated >= task.enough ? EVALUATIONS : state.ending;
+    return evaluated >= task.enough ? EVALUATIONS : state.ending;
 }
 
 // --- the next round ---
@@ -783,92 +860,184 @@ TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const
 // Takes the place of a slope: the candidate is none any more. Slopes are positive.
 constexpr double DROPPED = -1.0;
 
-TRISECT_DEVICE double infinite() {
-    return __longlong_as_double(0x7ff0000000000000);
+// Slope between two classes; see src/direct/select.rs. Which of the two is the larger one does not
+// show: negated operands have the same quotient.
+TRISECT_DEVICE double slope(double value, double size, double other_value, double other_size) {
+    return (value - other_value) / (size - other_size);
 }
 
-// Slope between two classes; see src/direct/select.rs.
-TRISECT_DEVICE double slope(const Task& task, const Store& store, unsigned other, unsigned level) {
-    return (store.head_value[other] - store.head_value[level]) /
-           (task.sizes[other] - task.sizes[level]);
+// What the eps test compares with.
+TRISECT_DEVICE double promise(const State& state) {
+    const double best = state.best_value;
+    const double promised = best - state.eps * (best < 0.0 ? -best : best);
+    return promised < best ? promised : best;
 }
 
-// Levels of the classes that may be on the hull; returns how many. All lanes do the same.
-TRISECT_DEVICE unsigned list_candidates(const State& state, const Store& store, const Task& task,
-                                        unsigned& heads) {
-    const bool all = (task.flags & AGGRESSIVE) != 0 ||
-                     ((task.flags & SCIPY) != 0 && task.sizes[state.classes - 1] == 0.0);
-    unsigned count = 0;
-    double lowest = infinite();
-    heads = 0;
-    for (unsigned level = 0; level < state.classes; ++level) {
-        if (store.head[level] == NONE) {
-            continue;
+// Whether a candidate is potentially optimal. `least` of the slopes to larger classes; `largest` of
+// those to smaller ones that stay.
+TRISECT_DEVICE bool stays(double value, double size, double least, double largest,
+                          double threshold, unsigned flags) {
+    return largest <= least ? !(value - least * size > threshold) : (flags & SCIPY) != 0;
+}
+
+// The same for the usual few classes, a lane per class: those that are potentially optimal, as bits.
+// Every candidate's value is less than those of larger classes.
+TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Task& task, unsigned candidates,
+                                         double value, double size) {
+    // PERF: slopes of several candidates at a time, for a division takes long.
+    constexpr unsigned AT_ONCE = 4;
+    const unsigned lane = threadIdx.x % WARP_LANES;
+    const double threshold = promise(state);
+    const bool is_candidate = (candidates >> lane & 1) != 0;
+    double largest = 0.0;
+    unsigned kept = 0;
+    // From the smallest class on: who stays bounds the slopes of the larger ones.
+    while (candidates != 0) {
+        double slopes[AT_ONCE];
+        double least[AT_ONCE];
+        // Of each its class, and how many there are.
+        int levels[AT_ONCE];
+        const int left = __popc(candidates);
+#pragma unroll
+        for (int k = 0; k < static_cast<int>(AT_ONCE); ++k) {
+            // The last one again, when there are no more.
+            levels[k] = candidates != 0 ? 31 - __clz(static_cast<int>(candidates)) : 0;
+            candidates &= ~(1u << levels[k]);
+            const double other = __shfl_sync(ALL_LANES, value, levels[k]);
+            const double other_size = __shfl_sync(ALL_LANES, size, levels[k]);
+            const bool is_larger = is_candidate && static_cast<int>(lane) < levels[k];
+            slopes[k] = is_larger ? slope(value, size, other, other_size) : infinite();
         }
-        ++heads;
-        const double value = store.head_value[level];
-        if (all || value < lowest) {
-            lowest = value;
-            if (threadIdx.x == 0) {
-                store.candidate[count] = level;
+#pragma unroll
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            least[k] = least_of_warp(slopes[k]);
+        }
+#pragma unroll
+        for (int k = 0; k < static_cast<int>(AT_ONCE); ++k) {
+            // That lane decides.
+            const bool keep = k < left && static_cast<int>(lane) == levels[k] &&
+                              stays(value, size, least[k], largest, threshold, task.flags);
+            const unsigned votes = __ballot_sync(ALL_LANES, keep);
+            kept |= votes;
+            if (votes != 0 && slopes[k] < infinite() && slopes[k] > largest) {
+                largest = slopes[k];
             }
-            ++count;
         }
     }
-    __syncwarp();
-    return count;
+    return kept;
 }
 
-// Decides which candidates are potentially optimal: those whose least slope is not DROPPED then.
-// Lane j decides on candidate j, modulo the lanes.
+// Decides which of the candidates in `levels` are potentially optimal: those whose slope is not
+// DROPPED then. Any number of classes.
 TRISECT_DEVICE void find_hull(const State& state, const Store& store, const Task& task,
                               unsigned count) {
     const unsigned lane = threadIdx.x % WARP_LANES;
+    const double threshold = promise(state);
     for (unsigned j = lane; j < count; j += WARP_LANES) {
-        const unsigned level = store.candidate[j];
-        double least = infinite();
-        for (unsigned i = 0; i < j; ++i) {
-            const double s = slope(task, store, store.candidate[i], level);
-            if (s <= 0.0) {
-                least = DROPPED;
-                break;
-            }
-            least = s < least ? s : least;
-        }
-        store.least[j] = least;
         store.largest[j] = 0.0;
     }
-    const double best = state.best_value;
-    const double promised = best - state.eps * (best < 0.0 ? -best : best);
-    const double threshold = promised < best ? promised : best;
-    // From the smallest class on: who stays bounds the slopes of the larger ones.
     for (unsigned j = count; j-- > 0;) {
-        bool keep = false;
-        if (lane == j % WARP_LANES) {
-            const unsigned level = store.candidate[j];
-            const double least = store.least[j];
-            const double largest = store.largest[j];
-            if (least >= 0.0 && largest >= 0.0) {
-                keep = largest <= least
-                           ? !(store.head_value[level] - least * task.sizes[level] > threshold)
-                           : (task.flags & SCIPY) != 0;
-            }
-            if (!keep) {
-                store.least[j] = DROPPED;
+        const unsigned level = store.levels[j];
+        const double value = store.heads[level].value;
+        const double size = store.sizes[level];
+        double least = infinite();
+        bool dropped = false;
+        for (unsigned i = lane; i < j; i += WARP_LANES) {
+            const unsigned larger = store.levels[i];
+            const double s = slope(store.heads[larger].value, store.sizes[larger], value, size);
+            store.slopes[i] = s;
+            dropped |= s <= 0.0;
+            least = s < least ? s : least;
+        }
+        dropped = __any_sync(ALL_LANES, dropped);
+        least = least_of_warp(dropped ? 0.0 : least);
+        __syncwarp();
+        const double largest = store.largest[j];
+        const bool keep = !dropped && largest >= 0.0 &&
+                          stays(value, size, least, largest, threshold, task.flags);
+        // Each lane touches its own candidates only.
+        for (unsigned i = lane; i < j && keep; i += WARP_LANES) {
+            const double s = store.slopes[i];
+            const double before = store.largest[i];
+            if (before >= 0.0) {
+                store.largest[i] = s <= 0.0 ? DROPPED : s > before ? s : before;
             }
         }
-        if (!__any_sync(ALL_LANES, keep)) {
+        if (lane == 0) {
+            store.slopes[j] = keep ? 0.0 : DROPPED;
+        }
+        __syncwarp();
+    }
+}
+
+// Lists the heads of the classes that are on the hull, for any number of classes; returns how many
+// there are. `heads`: classes that are not empty.
+TRISECT_DEVICE unsigned select_of_many(const State& state, const Store& store, const Task& task,
+                                       bool all, unsigned& heads) {
+    const unsigned lane = threadIdx.x % WARP_LANES;
+    const bool aggressive = (task.flags & AGGRESSIVE) != 0;
+    unsigned candidates = 0;
+    double lowest = infinite();
+    // All lanes do the same.
+    for (unsigned level = 0; level < state.classes; ++level) {
+        const Head head = store.heads[level];
+        if (head.rect == NONE) {
             continue;
         }
-        const unsigned level = store.candidate[j];
-        for (unsigned i = lane; i < j; i += WARP_LANES) {
-            const double s = slope(task, store, level, store.candidate[i]);
-            const double largest = store.largest[i];
-            if (largest >= 0.0) {
-                store.largest[i] = s <= 0.0 ? DROPPED : s > largest ? s : largest;
+        ++heads;
+        if (all || head.value < lowest) {
+            lowest = head.value;
+            if (lane == 0) {
+                store.levels[candidates] = level;
             }
+            ++candidates;
         }
     }
+    __syncwarp();
+    if (!aggressive) {
+        find_hull(state, store, task, candidates);
+    }
+    unsigned count = 0;
+    for (unsigned first = 0; first < candidates; first += WARP_LANES) {
+        const unsigned j = first + lane;
+        const bool kept = j < candidates && (aggressive || store.slopes[j] != DROPPED);
+        const unsigned votes = __ballot_sync(ALL_LANES, kept);
+        if (kept) {
+            const unsigned before = __popc(votes & ((1u << lane) - 1));
+            store.divisions[count + before].rect = store.heads[store.levels[j]].rect;
+        }
+        count += __popc(votes);
+    }
+    return count;
+}
+
+// The same for at most WARP_LANES classes, a lane per class.
+TRISECT_DEVICE unsigned select_of_few(const State& state, const Store& store, const Task& task,
+                                      unsigned& heads) {
+    const unsigned lane = threadIdx.x % WARP_LANES;
+    const bool in_use = lane < state.classes;
+    const Head head = in_use ? store.heads[lane] : Head{0.0, NONE, 0};
+    const double size = in_use ? store.sizes[lane] : 0.0;
+    unsigned kept = __ballot_sync(ALL_LANES, head.rect != NONE);
+    heads = __popc(kept);
+    if ((task.flags & AGGRESSIVE) == 0) {
+        // The least value of the larger classes.
+        const double value = head.rect != NONE ? head.value : infinite();
+        double lowest = value;
+#pragma unroll
+        for (unsigned width = 1; width < WARP_LANES; width *= 2) {
+            const double other = __shfl_up_sync(ALL_LANES, lowest, width);
+            lowest = other < lowest ? other : lowest;
+        }
+        lowest = __shfl_up_sync(ALL_LANES, lowest, 1);
+        const bool is_candidate = head.rect != NONE && (lane == 0 || value < lowest);
+        const unsigned candidates = __ballot_sync(ALL_LANES, is_candidate);
+        kept = find_hull_of_few(state, task, candidates, value, size);
+    }
+    if ((kept >> lane & 1) != 0) {
+        store.divisions[__popc(kept & ((1u << lane) - 1))].rect = head.rect;
+    }
+    return __popc(kept);
 }
 
 // Appends the members of the `count` chosen classes whose values tie with the class's best, in
@@ -877,7 +1046,7 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
                                  unsigned count) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     for (unsigned i = lane; i < count; i += WARP_LANES) {
-        store.chosen[level_of(task.flags, store.marks[store.divisions[i].rect].x)] = i;
+        store.turn[level_of(task.flags, store.marks[store.divisions[i].rect].x)] = i;
     }
     __syncwarp();
     // Gathered in any order: by number, in `next`.
@@ -888,9 +1057,9 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
         if (rect < state.evaluated) {
             const unsigned depths = store.marks[rect].x;
             const unsigned level = level_of(task.flags, depths);
-            tied = (depths & OUT) == 0 && store.chosen[level] != NONE &&
-                   rect != store.head[level] &&
-                   store.value(rect) - store.head_value[level] <= TIE;
+            tied = (depths & OUT) == 0 && store.turn[level] != NONE &&
+                   rect != store.heads[level].rect &&
+                   store.value(rect) - store.heads[level].value <= TIE;
         }
         const unsigned votes = __ballot_sync(ALL_LANES, tied);
         if (tied) {
@@ -903,14 +1072,14 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
     // Each finds its place: class, value, age.
     for (unsigned i = lane; i < ties; i += WARP_LANES) {
         const unsigned rect = store.divisions[count + i].next;
-        const unsigned turn = store.chosen[level_of(task.flags, store.marks[rect].x)];
+        const unsigned turn = store.turn[level_of(task.flags, store.marks[rect].x)];
         const double value = store.value(rect);
         const int age = store.age(rect);
         unsigned at = count;
 #pragma unroll 1
         for (unsigned k = 0; k < ties; ++k) {
             const unsigned other = store.divisions[count + k].next;
-            const unsigned other_turn = store.chosen[level_of(task.flags, store.marks[other].x)];
+            const unsigned other_turn = store.turn[level_of(task.flags, store.marks[other].x)];
             const double other_value = store.value(other);
             const bool earlier = other_value < value ||
                                  (other_value == value && store.age(other) < age);
@@ -920,7 +1089,7 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
     }
     __syncwarp();
     for (unsigned i = lane; i < count; i += WARP_LANES) {
-        store.chosen[level_of(task.flags, store.marks[store.divisions[i].rect].x)] = NONE;
+        store.turn[level_of(task.flags, store.marks[store.divisions[i].rect].x)] = NONE;
     }
     return count + ties;
 }
@@ -928,24 +1097,13 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
 // Lists the rectangles that the iteration wants to divide, in order; returns how many, or NONE when
 // scipy's list is full.
 TRISECT_DEVICE unsigned select(const State& state, const Store& store, const Task& task) {
-    const unsigned lane = threadIdx.x % WARP_LANES;
     const bool aggressive = (task.flags & AGGRESSIVE) != 0;
-    unsigned heads;
-    const unsigned candidates = list_candidates(state, store, task, heads);
-    if (!aggressive) {
-        find_hull(state, store, task, candidates);
-    }
-    unsigned count = 0;
-    for (unsigned first = 0; first < candidates; first += WARP_LANES) {
-        const unsigned j = first + lane;
-        const bool kept = j < candidates && (aggressive || store.least[j] != DROPPED);
-        const unsigned votes = __ballot_sync(ALL_LANES, kept);
-        if (kept) {
-            const unsigned before = __popc(votes & ((1u << lane) - 1));
-            store.divisions[count + before].rect = store.head[store.candidate[j]];
-        }
-        count += __popc(votes);
-    }
+    // Sizes that are no more: then slopes are not what the shortcuts take them for.
+    const bool odd = (task.flags & SCIPY) != 0 && store.sizes[state.classes - 1] == 0.0;
+    unsigned heads = 0;
+    const unsigned count = state.classes <= WARP_LANES && !odd
+                               ? select_of_few(state, store, task, heads)
+                               : select_of_many(state, store, task, aggressive || odd, heads);
     __syncwarp();
     if (aggressive || (task.flags & HALF_DIAGONAL) == 0) {
         return count;
@@ -957,225 +1115,250 @@ TRISECT_DEVICE unsigned select(const State& state, const Store& store, const Tas
     return all;
 }
 
-// Notes of each selected rectangle its class, its longest sides, and which of them can still be cut
-// so that the new points differ from the centre. Lanes over rectangles.
-TRISECT_DEVICE void inspect(const State& state, const Store& store, const Task& task,
-                            unsigned selected) {
+// Decides which of the selected rectangles are divided, until a division does not fit: retires what
+// cannot be, and numbers the children of the rest, with centres and candidates. `asked` rectangles
+// are asked already. Lanes over children.
+TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, unsigned selected,
+                           unsigned asked) {
     const unsigned lane = threadIdx.x % WARP_LANES;
-    for (unsigned i = lane; i < selected; i += WARP_LANES) {
-        const unsigned rect = store.divisions[i].rect;
-        const unsigned depths = store.marks[rect].x;
-        const unsigned depth = least_depth(depths);
-        const double delta = third(task, depth + 1);
-        unsigned longest = 0;
-        unsigned moves = 0;
-        for (unsigned axis = 0; axis < 2; ++axis) {
-            if (depth_of(depths, axis) != depth) {
-                continue;
-            }
-            const double c = store.centres[rect].x[axis];
-            const double x = place(state, task.flags, axis, c);
-            const bool moved = place(state, task.flags, axis, c + delta) != x ||
-                               place(state, task.flags, axis, c - delta) != x;
-            longest |= 1u << axis;
-            moves |= static_cast<unsigned>(moved) << axis;
-        }
-        store.divisions[i].from_axes = level_of(task.flags, depths) | longest << AXES_SHIFT;
-        store.divisions[i].next = moves;
-    }
-}
-
-// Decides what is divided, until a division does not fit: retires what cannot be, numbers the
-// children of the rest. One lane.
-TRISECT_DEVICE void plan(State& state, const Store& store, const Task& task, unsigned selected) {
+    const unsigned slot = lane % CHILDREN;
+    const unsigned axis = slot / 2;
+    const bool scipy = (task.flags & SCIPY) != 0;
+    const bool one_longest = (task.flags & ONE_LONGEST) != 0;
+    unsigned next = state.evaluated + asked;
     unsigned planned = 0;
-    for (unsigned i = 0; i < selected; ++i) {
-        const Division division = store.divisions[i];
-        const unsigned depths = store.marks[division.rect].x;
-        const unsigned from = division.from_axes & FROM_MASK;
-        unsigned axes = division.from_axes >> AXES_SHIFT;
-        if (axes == 3 && (task.flags & ONE_LONGEST) != 0) {
-            axes = state.cuts[1] < state.cuts[0] ? 2 : 1;
+    unsigned dirty = 0;
+    unsigned cuts_on_high = state.cuts[0];
+    unsigned cuts_on_low = state.cuts[1];
+    unsigned ending = state.ending;
+    unsigned stop = RUNNING;
+    bool fits = true;
+    for (unsigned first = 0; first < selected && fits; first += WARP_LANES / CHILDREN) {
+        const unsigned i = first + lane / CHILDREN;
+        const bool is_here = i < selected;
+        const unsigned rect = store.divisions[is_here ? i : first].rect;
+        const unsigned depths = store.marks[rect].x;
+        const Centre centre = store.centres[rect];
+        const unsigned depth = least_depth(depths);
+        const unsigned from = level_of(task.flags, depths);
+        const double delta = third(task, depth + 1);
+        // The child of this lane, and whether it would be another point than its parent.
+        const double step = slot % 2 == 0 ? delta : -delta;
+        Centre child;
+        child.x[0] = axis == 0 ? centre.x[0] + step : centre.x[0];
+        child.x[1] = axis == 1 ? centre.x[1] + step : centre.x[1];
+        const double high = place(state, task.flags, 0, child.x[0]);
+        const double low = place(state, task.flags, 1, child.x[1]);
+        const double parent = place(state, task.flags, axis, axis == 0 ? centre.x[0] : centre.x[1]);
+        const bool is_longest = depth_of(depths, axis) == depth;
+        const bool moves = (axis == 0 ? high : low) != parent;
+        const unsigned shift = lane / CHILDREN * CHILDREN;
+        const unsigned moving = __ballot_sync(ALL_LANES, moves && is_longest) >> shift;
+        const unsigned moved = ((moving & 3) != 0 ? 1u : 0u) | ((moving & 12) != 0 ? 2u : 0u);
+        unsigned axes = (depth_of(depths, 0) == depth ? 1u : 0u) |
+                        (depth_of(depths, 1) == depth ? 2u : 0u);
+        if (one_longest) {
+            // One after the other: which side is cut depends on those cut before. All lanes do the
+            // same.
+            unsigned children = next;
+            for (unsigned k = 0; k < WARP_LANES && first + k / CHILDREN < selected; k += CHILDREN) {
+                const int at = static_cast<int>(k);
+                unsigned its_axes = __shfl_sync(ALL_LANES, axes, at);
+                const unsigned its_moved = __shfl_sync(ALL_LANES, moved, at);
+                its_axes = its_axes != 3 ? its_axes : cuts_on_low < cuts_on_high ? 2 : 1;
+                axes = k == shift ? its_axes : axes;
+                if (children + 2 > task.capacity) {
+                    break;
+                }
+                if ((its_moved & its_axes) != 0) {
+                    cuts_on_high += its_axes == 1 ? 1 : 0;
+                    cuts_on_low += its_axes == 2 ? 1 : 0;
+                    children += 2;
+                }
+            }
         }
         const unsigned sides = axes == 3 ? 2 : 1;
-        const unsigned child = state.evaluated + state.asked;
-        const bool scipy = (task.flags & SCIPY) != 0;
-        if (scipy &&
-            (from + 1 >= task.levels || least_depth(depths) + 1 >= SCIPY_MAX_DEPTH)) {
-            state.ending = LEVELS;
-            break;
+        const bool divides = is_here && (scipy || (moved & axes) != 0);
+        // One vote per rectangle; those of the rectangles before.
+        const unsigned before = (1u << shift) - 1;
+        const unsigned firsts = slot == 0 ? 1 : 0;
+        const unsigned divided = __ballot_sync(ALL_LANES, divides && firsts);
+        const unsigned twice = __ballot_sync(ALL_LANES, divides && firsts && sides == 2);
+        const unsigned children = next + 2 * (__popc(divided & before) + __popc(twice & before));
+        // The first that does not fit ends the list, and none behind it counts.
+        const bool too_deep =
+            scipy && (from + 1 >= task.levels || depth + 1 >= SCIPY_MAX_DEPTH);
+        const bool too_many = children + 2 * sides > task.capacity;
+        const bool too_small = from + (task.flags & HALF_DIAGONAL ? sides : 1) >= task.classes;
+        const unsigned misfits =
+            __ballot_sync(ALL_LANES, is_here && firsts && (too_deep || too_many || too_small));
+        unsigned taken = ~0u;
+        if (misfits != 0) {
+            fits = false;
+            const int at = __ffs(static_cast<int>(misfits)) - 1;
+            taken = (1u << at) - 1;
+            const unsigned why = too_deep ? LEVELS : too_many ? (scipy ? SLOTS : EVALUATIONS)
+                                                              : OVERFLOW;
+            const unsigned reason = __shfl_sync(ALL_LANES, why, at);
+            ending = reason == OVERFLOW ? ending : reason;
+            stop = reason == OVERFLOW ? OVERFLOW : stop;
         }
-        if (child + 2 * sides > task.capacity) {
-            state.ending = scipy ? SLOTS : EVALUATIONS;
-            break;
-        }
-        const unsigned deepest = from + (task.flags & HALF_DIAGONAL ? sides : 1);
-        if (deepest >= task.classes) {
-            state.stop = OVERFLOW;
-            break;
-        }
-        store.marks[division.rect].x = depths | OUT;
-        if (store.head[from] == division.rect) {
-            store.head[from] = NONE;
-            store.dirty[state.dirty] = from;
-            ++state.dirty;
-        }
-        if (!scipy && (division.next & axes) == 0) {
-            continue;
-        }
-        if ((task.flags & ONE_LONGEST) != 0) {
-            ++state.cuts[axes >> 1];
-        }
-        store.divisions[planned] = {division.rect, child, from | axes << AXES_SHIFT, NONE};
-        ++planned;
-        state.asked += 2 * sides;
-    }
-    state.planned = planned;
-}
-
-// Centres and candidates of the round's children. Lanes over divisions.
-TRISECT_DEVICE void ask(const State& state, const Store& store, const Task& task) {
-    const unsigned lane = threadIdx.x % WARP_LANES;
-    for (unsigned i = lane; i < state.planned; i += WARP_LANES) {
-        const Division division = store.divisions[i];
-        const Centre parent = store.centres[division.rect];
-        const double delta = third(task, least_depth(store.marks[division.rect].x) + 1);
-        const unsigned axes = division.from_axes >> AXES_SHIFT;
-        unsigned child = division.child;
-        for (unsigned axis = 0; axis < 2; ++axis) {
-            if ((axes >> axis & 1) == 0) {
-                continue;
+        const bool is_taken = is_here && (taken >> shift & 1) != 0;
+        const bool leads = is_taken && slot == 0 && store.heads[from].rect == rect;
+        const unsigned leading = __ballot_sync(ALL_LANES, leads);
+        // All have read what is overwritten now.
+        __syncwarp();
+        if (is_taken && slot == 0) {
+            store.marks[rect].x = depths | OUT;
+            if (leads) {
+                store.heads[from].rect = NONE;
+                store.levels[dirty + __popc(leading & before)] = from;
             }
-            for (unsigned side = 0; side < 2; ++side) {
-                const double step = side == 0 ? delta : -delta;
-                Centre centre;
-                centre.x[0] = axis == 0 ? parent.x[0] + step : parent.x[0];
-                centre.x[1] = axis == 1 ? parent.x[1] + step : parent.x[1];
-                store.centres[child] = centre;
-                store.values[child] = 0;
-                store.marks[child] = candidate_of(state, task.flags, centre);
-                ++child;
+            if (divides) {
+                store.divisions[planned + __popc(divided & before)] = {
+                    rect, children, from | axes << AXES_SHIFT, NONE};
             }
         }
+        if (is_taken && divides && (axes >> axis & 1) != 0) {
+            const unsigned rank = axes == 3 ? slot : slot % 2;
+            store.centres[children + rank] = child;
+            store.values[children + rank] = 0;
+            store.marks[children + rank] = candidate_of(high, low);
+        }
+        dirty += __popc(leading);
+        planned += __popc(divided & taken);
+        next += 2 * (__popc(divided & taken) + __popc(twice & taken));
+        __syncwarp();
     }
+    // All have read what they start from.
+    __syncwarp();
+    if (lane == 0) {
+        state.asked = next - state.evaluated;
+        state.planned = planned;
+        state.dirty = dirty;
+        state.cuts[0] = cuts_on_high;
+        state.cuts[1] = cuts_on_low;
+        state.ending = ending;
+        state.stop = stop;
+    }
+    __syncwarp();
 }
 
-// The centre and the first division. All lanes for the classes, one for the rest.
+// The centre and the first division. All lanes.
 TRISECT_DEVICE void begin(State& state, const Store& store, const Task& task) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     for (unsigned level = lane; level < task.classes; level += WARP_LANES) {
-        store.head[level] = NONE;
-        store.pending[level] = NONE;
-        store.chosen[level] = NONE;
+        store.heads[level] = {0.0, NONE, 0};
+        store.sizes[level] = task.sizes[level];
+        store.turn[level] = NONE;
     }
-    if (lane != 0) {
-        return;
+    if (lane == 0) {
+        state.axes[0] = task.axes[0];
+        state.axes[1] = task.axes[1];
+        state.eps = task.eps;
+        state.best_value = 0.0;
+        state.best = NONE;
+        state.evaluated = 0;
+        state.asked = 1;
+        state.planned = 0;
+        state.dirty = 0;
+        state.classes = 0;
+        state.iteration = 1;
+        state.rounds = 0;
+        state.age = 0;
+        state.cuts[0] = 0;
+        state.cuts[1] = 0;
+        state.ending = RUNNING;
+        state.stop = RUNNING;
+        state.again = 0;
+        store.centres[0].x[0] = 0.5;
+        store.centres[0].x[1] = 0.5;
+        store.values[0] = 0;
+        store.marks[0] = make_uint2(0, 0);
+        store.divisions[0].rect = 0;
     }
-    state.axes[0] = task.axes[0];
-    state.axes[1] = task.axes[1];
-    state.eps = task.eps;
-    state.best_value = 0.0;
-    state.best = NONE;
-    state.evaluated = 0;
-    state.asked = 1;
-    state.planned = 0;
-    state.dirty = 0;
-    state.classes = 0;
-    state.iteration = 1;
-    state.rounds = 0;
-    state.age = 0;
-    state.cuts[0] = 0;
-    state.cuts[1] = 0;
-    state.ending = RUNNING;
-    state.stop = RUNNING;
-    state.again = 0;
-    store.centres[0].x[0] = 0.5;
-    store.centres[0].x[1] = 0.5;
-    store.values[0] = 0;
-    store.marks[0] = make_uint2(0, 0);
-    store.divisions[0].rect = 0;
-    // Work of lanes over one rectangle is that of lane 0.
-    inspect(state, store, task, 1);
-    plan(state, store, task, 1);
-    if (state.planned == 0 && state.ending == RUNNING) {
-        state.ending = NO_PROGRESS;
+    __syncwarp();
+    divide(state, store, task, 1, 1);
+    if (lane == 0) {
+        if (state.planned == 0 && state.ending == RUNNING) {
+            state.ending = NO_PROGRESS;
+        }
+        const Centre centre = store.centres[0];
+        store.marks[0] = candidate_of(place(state, task.flags, 0, centre.x[0]),
+                                      place(state, task.flags, 1, centre.x[1]));
     }
-    ask(state, store, task);
-    store.marks[0] = candidate_of(state, task.flags, store.centres[0]);
 }
 
-// Takes the round's values, unless there is none, and plans the next round or ends the search.
+// Takes the round's values, unless there is none, and plans the next round or ends the search. All
+// lanes; what is said of the whole search is the same in each.
 TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
                             const Group& group) {
     const unsigned lane = threadIdx.x % WARP_LANES;
+    unsigned iteration = state.iteration;
     if (state.again == 0) {
+        const bool first = state.evaluated == 0;
+        const unsigned evaluated = state.evaluated + state.asked;
         take_values(state, store, group);
-        if (lane == 0 && state.evaluated == 0) {
+        if (lane == 0 && first) {
             store.marks[0] = make_uint2(0, 0);
         }
         // Not for the shuffles' sake: they order no memory.
         __syncwarp();
         cut(state, store);
         __syncwarp();
-        // PERF: one lane after the other takes a third of all instructions of a search.
-        const bool ordered = order_matters(state, store, task.flags);
-        if (!ordered) {
-            enter_unordered(state, store, task);
-        }
-        if (lane == 0) {
-            const bool first = state.evaluated == 0;
-            if (ordered) {
+        if (enter_unordered(state, store, task.flags)) {
+            // PERF: one lane after the other, but seldom.
+            if (lane == 0) {
                 enter_classes(state, store, task.flags);
-            }
-            state.evaluated += state.asked;
-            state.asked = 0;
-            ++state.rounds;
-            if (!first) {
-                state.stop = finish_iteration(state, store, task);
-            } else if (state.ending != RUNNING) {
-                // Then there was no division.
-                --state.iteration;
-                state.stop = state.ending;
-            }
-            if (state.stop == RUNNING) {
-                ++state.iteration;
-                if (task.max_iterations != 0 && state.iteration >= task.max_iterations) {
-                    state.stop = ITERATIONS;
-                }
             }
         }
         __syncwarp();
-        if (state.stop != RUNNING) {
+        unsigned stop = RUNNING;
+        if (!first) {
+            stop = finish_iteration(state, store, task, evaluated);
+        } else if (state.ending != RUNNING) {
+            // Then there was no division.
+            --iteration;
+            stop = state.ending;
+        }
+        if (stop == RUNNING) {
+            ++iteration;
+            if (task.max_iterations != 0 && iteration >= task.max_iterations) {
+                stop = ITERATIONS;
+            }
+        }
+        __syncwarp();
+        if (lane == 0) {
+            state.evaluated = evaluated;
+            state.asked = 0;
+            ++state.rounds;
+            state.iteration = iteration;
+            state.stop = stop;
+        }
+        __syncwarp();
+        if (stop != RUNNING) {
             return;
         }
     }
     const unsigned selected = select(state, store, task);
     if (selected != NONE) {
-        inspect(state, store, task, selected);
+        divide(state, store, task, selected, 0);
     }
-    __syncwarp();
     if (lane == 0) {
-        state.dirty = 0;
         state.again = 0;
-        state.planned = 0;
         if (selected == NONE) {
+            state.planned = 0;
             state.stop = LEVELS;
         } else if (selected == 0) {
-            --state.iteration;
+            state.iteration = iteration - 1;
             state.stop = NO_PROGRESS;
-        } else {
-            plan(state, store, task, selected);
-        }
-        if (state.stop == RUNNING && state.planned == 0) {
-            if (state.ending == EVALUATIONS) {
-                --state.iteration;
-            }
+        } else if (state.stop == RUNNING && state.planned == 0) {
+            state.iteration = state.ending == EVALUATIONS ? iteration - 1 : iteration;
             state.stop = state.ending;
             state.again = 1;
         }
     }
     __syncwarp();
-    ask(state, store, task);
 }
 
 // --- whole searches ---
@@ -1199,22 +1382,22 @@ TRISECT_DEVICE void report(const Task& task, const State& state, const Store& st
     task.found[size_t{rule} * task.all_groups + group.index] = found;
 }
 
-template <class Legs>
+template <class Legs, bool Spilled>
 TRISECT_DEVICE void search(const Task& task) {
     DYNAMIC_SHARED(unsigned char, memory);
     State& state = *reinterpret_cast<State*>(memory);
     const Group& group = task.groups[blockIdx.x];
     const size_t block = size_t{blockIdx.y} * gridDim.x + blockIdx.x;
-    const Layout layout(task, memory, task.scratch + block * task.scratch_bytes);
+    const Layout<Spilled> layout(task, memory, task.scratch + block * task.scratch_bytes);
     const Store& store = layout.store;
     const bool at_close = (task.at_close >> blockIdx.y & 1) != 0;
     const unsigned warp = threadIdx.x / WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
     if ((task.flags & LEGS_STAGED) != 0) {
         if (at_close) {
-            stage_legs<Legs, true>(task, group, layout.legs);
+            stage_legs<Legs, true>(task, group, layout);
         } else {
-            stage_legs<Legs, false>(task, group, layout.legs);
+            stage_legs<Legs, false>(task, group, layout);
         }
     }
     if (warp == 0) {
@@ -1228,15 +1411,17 @@ TRISECT_DEVICE void search(const Task& task) {
         const unsigned evaluated = state.evaluated;
         const unsigned asked = state.asked;
         if (asked > 0) {
+            const uint2* marks = store.marks + evaluated;
+            long long* values = store.values + evaluated;
             if (at_close) {
-                score<Legs, true>(task, group, layout, evaluated, asked);
+                score<Legs, true>(task, group, layout, marks, values, asked);
             } else {
-                score<Legs, false>(task, group, layout, evaluated, asked);
+                score<Legs, false>(task, group, layout, marks, values, asked);
             }
         }
         // The last warps have the fewest points.
         for (unsigned i = warps - 1 - warp; i < state.dirty; i += warps) {
-            find_head(task.flags, store, evaluated, store.dirty[i]);
+            find_head(task.flags, store, evaluated, store.levels[i]);
         }
         __syncthreads();
         if (warp == 0) {
@@ -1250,42 +1435,120 @@ TRISECT_DEVICE void search(const Task& task) {
 
 // --- one search by many blocks ---
 
-// Shows the other blocks that the board has the points of a round. All threads of block 0.
-TRISECT_DEVICE void release(Board& board, unsigned round, unsigned points) {
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        atomicExch(&board.released, static_cast<unsigned long long>(round) << 32 | points);
-    }
+// A word of a board: 32 bits and the tag of the exchange that they belong to. PERF: whoever reads it
+// sees by itself whether it has come, so that nobody waits for a fence.
+TRISECT_DEVICE unsigned long long tagged(unsigned bits, unsigned tag) {
+    return static_cast<unsigned long long>(tag) << 32 | bits;
 }
 
-// Waits for that; returns how many. One thread of another block.
-TRISECT_DEVICE unsigned await_release(const Board& board, unsigned round) {
-    unsigned long long released = load_relaxed(&board.released);
-    while (released >> 32 != round) {
+TRISECT_DEVICE bool has_tag(unsigned long long word, unsigned tag) {
+    return static_cast<unsigned>(word >> 32) == tag;
+}
+
+// Waits for a word with the tag; returns its bits.
+TRISECT_DEVICE unsigned await_word(const unsigned long long* at, unsigned tag) {
+    unsigned long long word = load_relaxed(at);
+    while (!has_tag(word, tag)) {
         __nanosleep(20);
-        released = load_relaxed(&board.released);
+        word = load_relaxed(at);
     }
-    __threadfence();
-    return static_cast<unsigned>(released);
+    return static_cast<unsigned>(word);
 }
 
-// Tells block 0 that this block has added its sums. All threads of another block.
-TRISECT_DEVICE void arrive(Board& board) {
-    __syncthreads();
+// Shows the other blocks the candidates of an exchange, none at the end. All threads of block 0.
+TRISECT_DEVICE void post(unsigned long long* board, unsigned tag, const uint2* candidates,
+                         unsigned points) {
+    for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+        const uint2 pair = candidates[i];
+        store_relaxed(board + 2 + 2 * i, tagged(pair.x, tag));
+        store_relaxed(board + 3 + 2 * i, tagged(pair.y, tag));
+    }
     if (threadIdx.x == 0) {
-        __threadfence();
-        atomicAdd(&board.arrived, 1u);
+        store_relaxed(board, tagged(points, tag));
     }
 }
 
-// Waits until the other blocks have, for as many rounds. All threads of block 0.
-TRISECT_DEVICE void await_arrivals(const Board& board, unsigned rounds) {
-    if (threadIdx.x == 0) {
-        while (load_relaxed(&board.arrived) != rounds * (gridDim.x - 1)) {
-            __nanosleep(20);
+// Waits for them; returns how many. All threads of another block.
+TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag,
+                                   uint2* candidates, unsigned* count) {
+    if (threadIdx.x < WARP_LANES) {
+        const unsigned lane = threadIdx.x;
+        // PERF: number and candidates at a time.
+        unsigned long long word = load_relaxed(board + 2 + lane);
+        const unsigned points = await_word(board, tag);
+        unsigned* const words = reinterpret_cast<unsigned*>(candidates);
+        for (unsigned i = lane; i < 2 * points; i += WARP_LANES) {
+            words[i] = i == lane && has_tag(word, tag) ? static_cast<unsigned>(word)
+                                                       : await_word(board + 2 + i, tag);
         }
-        __threadfence();
+        if (lane == 0) {
+            *count = points;
+        }
+    }
+    __syncthreads();
+    return *count;
+}
+
+// Shows block 0 the sums of this block. All threads of another block.
+TRISECT_DEVICE void answer(unsigned long long* board, unsigned tag, const long long* sums,
+                           unsigned points) {
+    for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+        unsigned long long* const at =
+            board + POSTED_WORDS + 2 * (size_t{i} * gridDim.x + blockIdx.x);
+        store_relaxed(at, tagged(static_cast<unsigned>(sums[i]), tag));
+        store_relaxed(at + 1, tagged(static_cast<unsigned>(sums[i] >> 32), tag));
+    }
+}
+
+// Adds the sums of the other blocks to those of this one. All threads of block 0: warps over points
+// and parts of the blocks.
+TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long long* sums,
+                           unsigned points) {
+    // PERF: so many words are on their way at a time.
+    constexpr unsigned AT_ONCE = 3;
+    const unsigned lane = threadIdx.x % WARP_LANES;
+    const unsigned warps = blockDim.x / WARP_LANES;
+    const unsigned shares = points < warps ? warps / points : 1;
+    for (unsigned item = threadIdx.x / WARP_LANES; item < points * shares; item += warps) {
+        const unsigned share = item / points;
+        const unsigned point = item - share * points;
+        const unsigned long long* const answers =
+            board + POSTED_WORDS + 2 * size_t{point} * gridDim.x;
+        unsigned long long total = 0;
+        for (unsigned first = 1 + share * WARP_LANES + lane; first < gridDim.x;
+             first += AT_ONCE * shares * WARP_LANES) {
+            unsigned long long low[AT_ONCE];
+            unsigned long long high[AT_ONCE];
+#pragma unroll
+            for (unsigned k = 0; k < AT_ONCE; ++k) {
+                const unsigned block = first + k * shares * WARP_LANES;
+                if (block < gridDim.x) {
+                    low[k] = load_relaxed(answers + 2 * block);
+                    high[k] = load_relaxed(answers + 2 * block + 1);
+                }
+            }
+#pragma unroll
+            for (unsigned k = 0; k < AT_ONCE; ++k) {
+                const unsigned block = first + k * shares * WARP_LANES;
+                if (block < gridDim.x) {
+                    const unsigned bits = has_tag(low[k], tag)
+                                              ? static_cast<unsigned>(low[k])
+                                              : await_word(answers + 2 * block, tag);
+                    const unsigned more = has_tag(high[k], tag)
+                                              ? static_cast<unsigned>(high[k])
+                                              : await_word(answers + 2 * block + 1, tag);
+                    total += static_cast<unsigned long long>(more) << 32 | bits;
+                }
+            }
+        }
+        __syncwarp();
+#pragma unroll
+        for (unsigned width = WARP_LANES / 2; width > 0; width /= 2) {
+            total += __shfl_xor_sync(ALL_LANES, total, width);
+        }
+        if (lane == 0) {
+            atomicAdd(reinterpret_cast<unsigned long long*>(sums + point), total);
+        }
     }
     __syncthreads();
 }
@@ -1296,112 +1559,100 @@ TRISECT_DEVICE void copy(float4* to, const float4* from, size_t bytes) {
     }
 }
 
-// Scores points over the part of a block and adds the sums to those of the other blocks. Within the
-// block they meet in shared memory: atomics of all warps on a few words of the same line would take
-// longer than the legs.
-template <class Legs>
-TRISECT_DEVICE void score_part(const Task& task, const Group& part, const Layout& layout,
-                               long long* local, uint2* candidates, long long* sums,
-                               unsigned points, bool at_close) {
-    Layout of_points = layout;
-    of_points.store.values = local;
-    for (unsigned start = 0; start < points; start += WIDE_POINTS) {
-        const unsigned count = points - start < WIDE_POINTS ? points - start : WIDE_POINTS;
-        of_points.store.marks = candidates + start;
-        for (unsigned i = threadIdx.x; i < count; i += blockDim.x) {
-            local[i] = 0;
-        }
-        __syncthreads();
-        if (at_close) {
-            score<Legs, true>(task, part, of_points, 0, count);
-        } else {
-            score<Legs, false>(task, part, of_points, 0, count);
-        }
-        __syncthreads();
-        // Each thread clears for the next points what it has read itself.
-        for (unsigned i = threadIdx.x; i < count; i += blockDim.x) {
-            atomicAdd(reinterpret_cast<unsigned long long*>(sums + start + i),
-                      static_cast<unsigned long long>(local[i]));
-        }
-    }
-}
-
-template <class Legs>
+template <class Legs, bool Spilled>
 TRISECT_DEVICE void search_wide(const Task& task) {
     DYNAMIC_SHARED(unsigned char, memory);
-    long long* const local = reinterpret_cast<long long*>(memory);
-    State& state = *reinterpret_cast<State*>(memory + WIDE_BYTES);
-    const Group& group = task.groups[blockIdx.y];
+    // Candidates of an exchange, and the sums of this block.
+    uint2* const candidates = reinterpret_cast<uint2*>(memory);
+    long long* const sums = reinterpret_cast<long long*>(candidates + WIDE_POINTS);
+    unsigned char* const kept = memory + WIDE_BYTES;
+    State& state = *reinterpret_cast<State*>(kept);
     const Group& part = task.parts[size_t{blockIdx.y} * gridDim.x + blockIdx.x];
     const size_t search = size_t{blockIdx.z} * gridDim.y + blockIdx.y;
-    Board& board = task.boards[search];
-    const Layout layout(task, memory + WIDE_BYTES, task.scratch + search * task.scratch_bytes);
+    unsigned long long* const board =
+        task.boards + search * (POSTED_WORDS + size_t{ANSWER_WORDS} * gridDim.x);
+    const Layout<Spilled> layout(task, kept, task.scratch + search * task.scratch_bytes);
     const Store& store = layout.store;
-    uint2* const candidates = reinterpret_cast<uint2*>(layout.rest);
-    long long* const sums = reinterpret_cast<long long*>(candidates + task.capacity);
-    float4* const saved = reinterpret_cast<float4*>(sums + task.capacity);
-    float4* const kept = reinterpret_cast<float4*>(memory + WIDE_BYTES);
-    const size_t kept_bytes = reinterpret_cast<unsigned char*>(layout.legs) - (memory + WIDE_BYTES);
     const bool at_close = (task.at_close >> blockIdx.z & 1) != 0;
     const bool leads = blockIdx.x == 0;
     const unsigned warp = threadIdx.x / WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
     if ((task.flags & LEGS_STAGED) != 0) {
         if (at_close) {
-            stage_legs<Legs, true>(task, part, layout.legs);
+            stage_legs<Legs, true>(task, part, layout);
         } else {
-            stage_legs<Legs, false>(task, part, layout.legs);
+            stage_legs<Legs, false>(task, part, layout);
         }
     }
-    unsigned before = 0;
+    // What the launch begins and ends with, and what the next one finds.
+    float4* const saved = reinterpret_cast<float4*>(layout.rest);
+    const unsigned bytes =
+        static_cast<unsigned>(reinterpret_cast<unsigned char*>(layout.members) - kept);
+    unsigned pause = 0;
     if (leads) {
         if ((task.flags & RESUMED) != 0) {
-            copy(kept, saved, kept_bytes);
+            copy(reinterpret_cast<float4*>(kept), saved, bytes);
         } else if (warp == 0) {
             begin(state, store, task);
         }
         __syncthreads();
-        before = state.evaluated;
+        const unsigned left = ~0u - state.evaluated;
+        pause = state.evaluated + (task.pause_after < left ? task.pause_after : left);
     }
-    for (unsigned round = 1;; ++round) {
-        unsigned points;
+    // Points of the round that have been scored.
+    unsigned scored = 0;
+    for (unsigned tag = task.first_tag;; ++tag) {
+        unsigned points = 0;
+        unsigned asked = 0;
         if (leads) {
-            const bool pauses = state.evaluated - before >= task.pause_after;
-            points = state.stop != RUNNING || pauses ? 0 : state.asked;
+            asked = state.asked;
+            const uint2* const marks = store.marks + state.evaluated + scored;
+            if (state.stop == RUNNING && state.evaluated < pause) {
+                points = asked - scored;
+                points = points < WIDE_POINTS ? points : WIDE_POINTS;
+            }
+            post(board, tag, marks, points);
             for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
-                candidates[i] = store.marks[state.evaluated + i];
-                sums[i] = 0;
+                candidates[i] = marks[i];
             }
-            release(board, round, points);
         } else {
-            // Nobody needs the last number any more: all have met since.
-            if (threadIdx.x == 0) {
-                state.asked = await_release(board, round);
-            }
-            __syncthreads();
-            points = state.asked;
+            points = await_post(board, tag, candidates, &state.asked);
         }
         if (points == 0) {
             break;
         }
-        score_part<Legs>(task, part, layout, local, candidates, sums, points, at_close);
-        if (!leads) {
-            arrive(board);
-            continue;
+        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+            sums[i] = 0;
         }
-        for (unsigned i = warp; i < state.dirty; i += warps) {
-            find_head(task.flags, store, state.evaluated, store.dirty[i]);
+        __syncthreads();
+        if (at_close) {
+            score<Legs, true>(task, part, layout, candidates, sums, points);
+        } else {
+            score<Legs, false>(task, part, layout, candidates, sums, points);
         }
-        await_arrivals(board, round);
-        if (warp == 0) {
-            // Each lane brings what it takes in `take_values`: no barrier between the two.
-            for (unsigned i = threadIdx.x; i < points; i += WARP_LANES) {
-                store.values[state.evaluated + i] = sums[i];
+        if (leads && scored == 0) {
+            for (unsigned i = warp; i < state.dirty; i += warps) {
+                find_head(task.flags, store, state.evaluated, store.levels[i]);
             }
         }
+        __syncthreads();
+        if (!leads) {
+            answer(board, tag, sums, points);
+            continue;
+        }
+        gather(board, tag, sums, points);
+        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+            store.values[state.evaluated + scored + i] = sums[i];
+        }
+        __syncthreads();
+        scored += points;
+        if (scored < asked) {
+            continue;
+        }
+        scored = 0;
         for (;;) {
             if (warp == 0) {
-                advance(state, store, task, group);
+                advance(state, store, task, task.groups[blockIdx.y]);
             }
             __syncthreads();
             if (state.stop != RUNNING || state.asked > 0) {
@@ -1409,18 +1660,18 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             }
             // All that was selected is retired: the iteration goes on without points.
             for (unsigned i = warp; i < state.dirty; i += warps) {
-                find_head(task.flags, store, state.evaluated, store.dirty[i]);
+                find_head(task.flags, store, state.evaluated, store.levels[i]);
             }
             __syncthreads();
         }
     }
     if (leads) {
         if (task.pause_after < task.capacity) {
-            copy(saved, kept, kept_bytes);
+            copy(saved, reinterpret_cast<const float4*>(kept), bytes);
         }
         // Of a search that pauses, too: there may be no further launch.
         if (threadIdx.x == 0) {
-            report(task, state, store, group, blockIdx.z);
+            report(task, state, store, task.groups[blockIdx.y], blockIdx.z);
         }
     }
 }
@@ -1431,30 +1682,60 @@ TRISECT_DEVICE void search_wide(const Task& task) {
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_f32(const direct::Task task) {
-    direct::search<StoredLegs>(task);
+    direct::search<StoredLegs, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_f16(const direct::Task task) {
-    direct::search<HalfBars<F16>>(task);
+    direct::search<HalfBars<F16>, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_bf16(const direct::Task task) {
-    direct::search<HalfBars<Bf16>>(task);
+    direct::search<HalfBars<Bf16>, false>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+direct_spilled_f32(const direct::Task task) {
+    direct::search<StoredLegs, true>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+direct_spilled_f16(const direct::Task task) {
+    direct::search<HalfBars<F16>, true>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+direct_spilled_bf16(const direct::Task task) {
+    direct::search<HalfBars<Bf16>, true>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
 direct_wide_f32(const direct::Task task) {
-    direct::search_wide<StoredLegs>(task);
+    direct::search_wide<StoredLegs, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
 direct_wide_f16(const direct::Task task) {
-    direct::search_wide<HalfBars<F16>>(task);
+    direct::search_wide<HalfBars<F16>, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
 direct_wide_bf16(const direct::Task task) {
-    direct::search_wide<HalfBars<Bf16>>(task);
+    direct::search_wide<HalfBars<Bf16>, false>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
+direct_wide_spilled_f32(const direct::Task task) {
+    direct::search_wide<StoredLegs, true>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
+direct_wide_spilled_f16(const direct::Task task) {
+    direct::search_wide<HalfBars<F16>, true>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)
+direct_wide_spilled_bf16(const direct::Task task) {
+    direct::search_wide<HalfBars<Bf16>, true>(task);
 }

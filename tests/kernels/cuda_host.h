@@ -756,6 +756,14 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
         cuda_host::collective(cuda_host::Collective::ballot, mask, vote, cuda_host::lane()));
 }
 
+inline unsigned __match_any_sync(unsigned mask, unsigned value) {
+    unsigned alike = 0;
+    for (unsigned lane = 0; lane < cuda_host::WARP; ++lane) {
+        alike |= (cuda_host::shuffle(mask, value, lane) == value ? 1u : 0u) << lane;
+    }
+    return alike & mask;
+}
+
 inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
 inline bool __all_sync(unsigned mask, bool vote) { return __ballot_sync(mask, !vote) == 0; }
 
@@ -799,6 +807,11 @@ T atomicMax(T* at, T value) {
 template <class T>
 T load_relaxed(const T* at) {
     return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+template <class T>
+void store_relaxed(T* at, T value) {
+    __atomic_store_n(at, value, __ATOMIC_RELAXED);
 }
 
 // --- arithmetic and bits ---

@@ -122,7 +122,10 @@ Case draw(unsigned seed) {
     (task.flags & direct::CLASSES_SPILLED ? scratch : drawn.shared) += direct::CLASS_BYTES * task.classes;
     (task.flags & direct::RECTANGLES_SPILLED ? scratch : drawn.shared) +=
         direct::RECTANGLE_BYTES * task.capacity + direct::DIVISION_BYTES * task.divisions;
-    drawn.shared += task.flags & direct::LEGS_STAGED ? direct::LEG_BYTES * place : 0;
+    if (task.flags & direct::LEGS_STAGED) {
+        task.places = simulations;
+        drawn.shared += direct::LEG_BYTES * place + direct::MEMBER_BYTES * task.places;
+    }
     task.scratch_bytes = scratch;
     return drawn;
 }
@@ -141,7 +144,13 @@ std::vector<direct::Found> run(const Case& drawn, unsigned threads) {
     task.sizes = drawn.sizes.data();
     task.scratch = reinterpret_cast<unsigned char*>(scratch.data());
     task.found = found.data();
-    cuda_host::launch({task.all_groups, 2, 1}, {threads, 1, 1}, drawn.shared, [&] { direct_f32(task); });
+    cuda_host::launch({task.all_groups, 2, 1}, {threads, 1, 1}, drawn.shared, [&] {
+        if (task.flags & (direct::CLASSES_SPILLED | direct::RECTANGLES_SPILLED)) {
+            direct_spilled_f32(task);
+        } else {
+            direct_f32(task);
+        }
+    });
     return found;
 }
 
@@ -177,11 +186,13 @@ std::vector<direct::Found> run_wide(const Case& drawn, unsigned threads, unsigne
     store += task.flags & direct::RECTANGLES_SPILLED
                  ? 0
                  : direct::RECTANGLE_BYTES * task.capacity + direct::DIVISION_BYTES * task.divisions;
-    const unsigned shared = direct::WIDE_BYTES + store + (staged ? direct::LEG_BYTES * most_legs : 0);
-    task.scratch_bytes += direct::POINT_BYTES * task.capacity + store;
+    const unsigned legs = staged ? direct::LEG_BYTES * most_legs + direct::MEMBER_BYTES * task.places : 0;
+    const unsigned shared = direct::WIDE_BYTES + store + legs;
+    task.scratch_bytes += store;
     std::vector<direct::Centre> scratch(searches * ((task.scratch_bytes + 15) / 16));
     std::vector<direct::Found> found(searches);
-    std::vector<direct::Board> boards(searches);
+    std::vector<unsigned long long> boards(searches * (direct::POSTED_WORDS + direct::ANSWER_WORDS * blocks));
+    task.first_tag = 1;
     task.legs = drawn.gates.data();
     task.terms = drawn.terms.data();
     task.spans = drawn.spans.data();
@@ -203,10 +214,15 @@ std::vector<direct::Found> run_wide(const Case& drawn, unsigned threads, unsigne
         task.flags = drawn.task.flags;
         // As many launches as the host would plan, which cannot know how soon a search ends.
         for (unsigned done = 0; done < task.capacity; done += std::min(pause_after, task.capacity)) {
-            std::fill(boards.begin(), boards.end(), direct::Board{});
-            cuda_host::launch_cooperative({blocks, at_once, 2}, {threads, 1, 1}, shared,
-                                          [&] { direct_wide_f32(task); });
+            cuda_host::launch_cooperative({blocks, at_once, 2}, {threads, 1, 1}, shared, [&] {
+                if (task.flags & (direct::CLASSES_SPILLED | direct::RECTANGLES_SPILLED)) {
+                    direct_wide_spilled_f32(task);
+                } else {
+                    direct_wide_f32(task);
+                }
+            });
             task.flags |= direct::RESUMED;
+            task.first_tag += task.capacity + 2;
             ++launches;
         }
     }

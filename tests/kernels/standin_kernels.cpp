@@ -250,9 +250,12 @@ std::string check_members(const standin::Launch& launch, const direct::Task& tas
 std::string check_group(const standin::Launch& launch, const direct::Task& task, const Variant& variant,
                         const direct::Group& group, std::size_t shared) {
     const bool staged = (task.flags & direct::LEGS_STAGED) != 0;
-    const std::size_t legs = staged ? std::size_t{direct::LEG_BYTES} * group.legs : 0;
-    if (shared < legs) {
+    const std::size_t legs = std::size_t{direct::LEG_BYTES} * group.legs + std::size_t{direct::MEMBER_BYTES} * task.places;
+    if (staged && shared < legs) {
         return text("shared memory for legs", shared, legs);
+    }
+    if (staged && task.places < group.members) {
+        return text("places of members", task.places, group.members);
     }
     const std::string wrong = check_members(launch, task, variant, group);
     return wrong.empty() ? "" : "group " + std::to_string(group.index) + ": " + wrong;
@@ -278,7 +281,7 @@ std::string check_parts(const standin::Launch& launch, const direct::Task& task,
     return next == group.first + group.members && legs == group.legs ? "" : "the parts are not the group";
 }
 
-template <const Variant& VARIANT, bool WIDE>
+template <const Variant& VARIANT, bool WIDE, bool SPILLED>
 std::string check_searches(const standin::Launch& launch) {
     direct::Task task;
     std::memcpy(&task, launch.parameters, sizeof task);
@@ -292,23 +295,34 @@ std::string check_searches(const standin::Launch& launch) {
     }
     const bool classes_spilled = (task.flags & direct::CLASSES_SPILLED) != 0;
     const bool rectangles_spilled = (task.flags & direct::RECTANGLES_SPILLED) != 0;
+    if ((classes_spilled || rectangles_spilled) != SPILLED) {
+        return "something is spilled, and the kernel is that of searches where nothing is, or the other way round";
+    }
+    if ((task.flags & direct::LEGS_STAGED) == 0 && task.places != 0) {
+        return text("places of members", task.places, 0);
+    }
     std::size_t shared = direct::STATE_BYTES;
     std::size_t scratch = 0;
     (classes_spilled ? scratch : shared) += class_bytes(task);
     (rectangles_spilled ? scratch : shared) += rectangle_bytes(task);
     const std::size_t searches = std::size_t{groups} * rules;
     if (WIDE) {
-        scratch += std::size_t{direct::POINT_BYTES} * task.capacity + shared;
+        scratch += shared;
         shared += direct::WIDE_BYTES;
         if (task.pause_after == 0) {
             return "a launch without evaluations";
         }
-        if (!launch.inside(task.boards, searches * sizeof(direct::Board))) {
+        const std::size_t words =
+            searches * (direct::POSTED_WORDS + std::size_t{direct::ANSWER_WORDS} * launch.grid.x);
+        if (!launch.inside(task.boards, words * sizeof(unsigned long long))) {
             return "boards leave their allocation";
         }
-        for (std::size_t search = 0; search < searches; ++search) {
-            if (task.boards[search].released != 0 || task.boards[search].arrived != 0) {
-                return "a board is not zero";
+        if (task.first_tag == 0 || task.first_tag + 2 + task.capacity < task.first_tag) {
+            return "tags begin with 0, or begin again";
+        }
+        for (std::size_t word = 0; word < words; ++word) {
+            if (task.boards[word] >> 32 >= task.first_tag) {
+                return "a word of a board has a tag that is to come";
             }
         }
         if (!launch.inside(task.parts, std::size_t{groups} * launch.grid.x * sizeof(direct::Group))) {
@@ -416,12 +430,18 @@ const std::vector<standin::Kernel>& standin::kernels() {
         {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>, false, false},
         {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>, false, false},
         {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>, false, false},
-        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false>, run_searches<direct_f32>, true, false},
-        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false>, run_searches<direct_f16>, true, false},
-        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false>, run_searches<direct_bf16>, true, false},
-        {"direct_wide_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true>, run_wide_searches<direct_wide_f32>, true, true},
-        {"direct_wide_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true>, run_wide_searches<direct_wide_f16>, true, true},
-        {"direct_wide_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true>, run_wide_searches<direct_wide_bf16>, true, true},
+        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false>, run_searches<direct_f32>, true, false},
+        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_f16>, true, false},
+        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_bf16>, true, false},
+        {"direct_spilled_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, true>, run_searches<direct_spilled_f32>, true, false},
+        {"direct_spilled_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_f16>, true, false},
+        {"direct_spilled_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_bf16>, true, false},
+        {"direct_wide_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true, false>, run_wide_searches<direct_wide_f32>, true, true},
+        {"direct_wide_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, false>, run_wide_searches<direct_wide_f16>, true, true},
+        {"direct_wide_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, false>, run_wide_searches<direct_wide_bf16>, true, true},
+        {"direct_wide_spilled_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true, true>, run_wide_searches<direct_wide_spilled_f32>, true, true},
+        {"direct_wide_spilled_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, true>, run_wide_searches<direct_wide_spilled_f16>, true, true},
+        {"direct_wide_spilled_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, true>, run_wide_searches<direct_wide_spilled_bf16>, true, true},
         {"exact_intraday", sizeof(exact::Task), exact::MAX_THREADS, check_optima<false>, run_optima<exact_intraday>, true, false},
         {"exact_close", sizeof(exact::Task), exact::MAX_THREADS, check_optima<true>, run_optima<exact_close>, true, false},
     };

@@ -59,6 +59,8 @@ struct Task {
     at_close: u32,
     fee: f32,
     pause_after: u32,
+    first_tag: u32,
+    places: u32,
     padding: u32,
 }
 
@@ -91,9 +93,6 @@ struct Group {
     scale: f64,
     unit: f64,
 }
-
-/// Where the blocks of a wide search meet; zero when a launch begins.
-type Board = [u64; 32];
 
 /// What a search came to, as the kernel writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -145,7 +144,9 @@ pub(super) struct SearchBuffers {
     members: Transfer<[u32; 2]>,
     found: Transfer<Found>,
     scratch: Option<(usize, Buffer<u8>)>,
-    boards: Option<(usize, Buffer<Board>)>,
+    /// Words of wide searches: no word has a tag from `next_tag` on, and none is 0 before the first.
+    boards: Option<(usize, Buffer<u64>)>,
+    next_tag: u32,
 }
 
 impl SearchBuffers {
@@ -158,7 +159,28 @@ impl SearchBuffers {
             found: Transfer::new("the results of searches"),
             scratch: None,
             boards: None,
+            next_tag: 1,
         }
+    }
+
+    /// Room for boards of so many words, and the first of so many tags that no word there has.
+    fn boards(
+        &mut self,
+        gpu: &Gpu,
+        words: usize,
+        tags: u32,
+    ) -> Result<(Option<&Buffer<u64>>, u32), Error> {
+        let had = self.boards.as_ref().map_or(0, |(had, _)| *had);
+        let boards = grown(&mut self.boards, gpu, "the boards of searches", words)?;
+        if let Some(boards) = boards
+            && (had < words || self.next_tag.checked_add(tags).is_none())
+        {
+            gpu.zero(boards, had.max(words))?;
+            self.next_tag = 1;
+        }
+        let first = self.next_tag;
+        self.next_tag = first.saturating_add(tags);
+        Ok((boards, first))
     }
 
     pub(super) fn host_bytes(&self) -> usize {
@@ -337,7 +359,7 @@ impl Searches for Cuda<'_> {
                 }
                 for (shard, steps) in this.shards.iter_mut().zip(&plans) {
                     if let Some(step) = steps.get(at) {
-                        shard.launch_searches(step, storage)?;
+                        shard.launch_searches(step)?;
                     }
                 }
                 if task.cancel.is_some() {
@@ -374,8 +396,9 @@ impl Searches for Cuda<'_> {
 struct Step {
     shape: LaunchShape,
     argument: Task,
-    /// Wide searches: how many there are, each with a board.
-    boards: Option<usize>,
+    kernel: &'static str,
+    /// By blocks that wait for each other.
+    cooperative: bool,
 }
 
 impl Shard {
@@ -411,20 +434,25 @@ impl Shard {
         let free = gpu.free()? / 2;
         let mut launches = plan::launches(&share.sizes, ways, rules, needs, limits, free);
         let mut parts = Vec::new();
-        let mut searches = 0;
+        let (mut words, mut tags) = (0, 0_u32);
+        // An exchange has a point at least, but for the last.
+        let tags_per_launch = u32::try_from(needs.rectangles).unwrap_or(u32::MAX - 2) + 2;
         for launch in &mut launches {
             let Some(wide) = launch.wide else {
                 continue;
             };
-            searches = searches.max(rules * launch.groups.len());
+            words = words.max(rules * launch.groups.len() * plan::board_words(wide.blocks));
+            tags = tags.saturating_add(tags_per_launch.saturating_mul(wide.launches as u32));
             let start = parts.len();
             for group in launch.groups.clone() {
                 parts.extend(share.cut(group, wide.blocks, &self.spans));
             }
-            let longest = parts[start..].iter().map(|part| part.legs).max();
-            launch.stage(longest.unwrap_or(0) as usize, limits);
+            let legs = parts[start..].iter().map(|part| part.legs).max();
+            let members = parts[start..].iter().map(|part| part.members).max();
+            let (legs, members) = (legs.unwrap_or(0), members.unwrap_or(0));
+            launch.stage(legs as usize, members as usize, limits);
             let shape = launch.shape(rules);
-            if !gpu.fits(wide_kernel(storage), shape)? {
+            if !gpu.fits(kernel(storage, launch), shape)? {
                 return Ok(None);
             }
         }
@@ -442,7 +470,9 @@ impl Shard {
         let scratch = launches.iter().map(scratch).max().unwrap_or(0);
         let what = "the rectangles of searches";
         let scratch = grown(&mut buffers.scratch, gpu, what, scratch)?;
-        let boards = grown(&mut buffers.boards, gpu, "the boards of searches", searches)?;
+        let scratch = scratch.map_or(0, |scratch| gpu.address(scratch));
+        let (boards, mut first_tag) = buffers.boards(gpu, words, tags)?;
+        let boards = boards.map_or(0, |boards| gpu.address(boards));
 
         let all = Task {
             legs: gpu.address(&legs.records),
@@ -451,8 +481,8 @@ impl Shard {
             members: buffers.members.address(gpu),
             thirds: buffers.tables.address(gpu),
             sizes: buffers.tables.address(gpu) + size_of_val(thirds) as u64,
-            scratch: scratch.map_or(0, |scratch| gpu.address(scratch)),
-            boards: boards.map_or(0, |boards| gpu.address(boards)),
+            scratch,
+            boards,
             found: buffers.found.address(gpu),
             all_groups: share.groups.len() as u32,
             fee,
@@ -467,6 +497,7 @@ impl Shard {
                 groups: buffers.groups.address(gpu)
                     + (launch.groups.start * size_of::<Group>()) as u64,
                 scratch_bytes: memory.scratch_bytes as u64,
+                places: memory.places as u32,
                 flags: all.flags
                     | flag(memory.rectangles_spilled, RECTANGLES_SPILLED)
                     | flag(memory.classes_spilled, CLASSES_SPILLED)
@@ -474,11 +505,13 @@ impl Shard {
                 ..all
             };
             let shape = launch.shape(rules);
+            let kernel = kernel(storage, &launch);
             let Some(wide) = launch.wide else {
                 steps.push(Step {
                     shape,
                     argument,
-                    boards: None,
+                    kernel,
+                    cooperative: false,
                 });
                 continue;
             };
@@ -489,11 +522,14 @@ impl Shard {
             };
             next_part += wide.blocks * launch.groups.len();
             for _ in 0..wide.launches {
+                argument.first_tag = first_tag;
                 steps.push(Step {
                     shape,
                     argument,
-                    boards: Some(rules * launch.groups.len()),
+                    kernel,
+                    cooperative: true,
                 });
+                first_tag = first_tag.saturating_add(tags_per_launch);
                 argument.flags |= RESUMED;
             }
         }
@@ -501,24 +537,20 @@ impl Shard {
     }
 
     /// Launches what [`prepare_searches`](Self::prepare_searches) has told, in its order.
-    fn launch_searches(&mut self, step: &Step, storage: Storage) -> Result<(), Error> {
+    fn launch_searches(&mut self, step: &Step) -> Result<(), Error> {
         let (gpu, shape) = (&mut self.gpu, step.shape);
         // SAFETY, of all launches: the kernels of these names take a `Task`. Slots lie within the
         // spans and spans within the resident legs, made from checked groups; tables, results,
         // parts, boards and scratch have the sizes that the task states. No copy beside the
         // launches is under way: the legs are resident.
-        match (step.boards, &self.searches.boards) {
-            (Some(searches), Some((_, boards))) => {
-                gpu.zero(boards, searches)?;
-                // SAFETY: see above; the blocks that wait for each other fit, as asked.
-                unsafe { gpu.launch_cooperative(wide_kernel(storage), shape, step.argument) }
-            }
-            _ => {
-                let grid = (shape.grid[0], shape.grid[1]);
-                let (threads, shared_bytes) = (shape.threads, shape.shared_bytes);
-                // SAFETY: see above.
-                unsafe { gpu.launch(kernel(storage), grid, threads, shared_bytes, step.argument) }
-            }
+        if step.cooperative {
+            // SAFETY: see above; the blocks that wait for each other fit, as asked.
+            unsafe { gpu.launch_cooperative(step.kernel, shape, step.argument) }
+        } else {
+            let grid = (shape.grid[0], shape.grid[1]);
+            let (threads, shared_bytes) = (shape.threads, shape.shared_bytes);
+            // SAFETY: see above.
+            unsafe { gpu.launch(step.kernel, grid, threads, shared_bytes, step.argument) }
         }
     }
 }
@@ -537,21 +569,22 @@ impl Launch {
     }
 }
 
-/// The kernel of searches by one block each.
-fn kernel(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "direct_f32",
-        Storage::F16 => "direct_f16",
-        Storage::Bf16 => "direct_bf16",
-    }
-}
-
-/// The kernel of wide searches.
-fn wide_kernel(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "direct_wide_f32",
-        Storage::F16 => "direct_wide_f16",
-        Storage::Bf16 => "direct_wide_bf16",
+/// The kernel of a launch.
+fn kernel(storage: Storage, launch: &Launch) -> &'static str {
+    let spilled = launch.memory.classes_spilled || launch.memory.rectangles_spilled;
+    match (storage, launch.wide.is_some(), spilled) {
+        (Storage::F32, false, false) => "direct_f32",
+        (Storage::F16, false, false) => "direct_f16",
+        (Storage::Bf16, false, false) => "direct_bf16",
+        (Storage::F32, false, true) => "direct_spilled_f32",
+        (Storage::F16, false, true) => "direct_spilled_f16",
+        (Storage::Bf16, false, true) => "direct_spilled_bf16",
+        (Storage::F32, true, false) => "direct_wide_f32",
+        (Storage::F16, true, false) => "direct_wide_f16",
+        (Storage::Bf16, true, false) => "direct_wide_bf16",
+        (Storage::F32, true, true) => "direct_wide_spilled_f32",
+        (Storage::F16, true, true) => "direct_wide_spilled_f16",
+        (Storage::Bf16, true, true) => "direct_wide_spilled_bf16",
     }
 }
 
@@ -613,18 +646,16 @@ impl Task {
             at_close: close.map(|(rule, _)| 1 << rule).sum(),
             fee: 0.0,
             pause_after: u32::MAX,
+            first_tag: 0,
+            places: 0,
             padding: 0,
         }
     }
 }
 
 /// Sizes that `kernels/direct.cu` states.
-const _: () = assert!(
-    size_of::<Task>() == 256
-        && size_of::<Group>() == 32
-        && size_of::<Found>() == 40
-        && size_of::<Board>() == 256
-);
+const _: () =
+    assert!(size_of::<Task>() == 264 && size_of::<Group>() == 32 && size_of::<Found>() == 40);
 
 #[cfg(test)]
 mod tests {

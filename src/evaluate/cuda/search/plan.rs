@@ -14,14 +14,17 @@ const CLASS_BYTES: usize = 48;
 const RECTANGLE_BYTES: usize = 32;
 const DIVISION_BYTES: usize = 16;
 const LEG_BYTES: usize = 24;
+const MEMBER_BYTES: usize = 16;
 
 /// Rectangles of a search at most: a rectangle has 15 bits per depth, and a depth takes four
 /// evaluations.
 pub(super) const MOST_RECTANGLES: usize = 100_000;
 
-/// Of a wide search: sums of a block, and scratch per rectangle for the points of a round.
-const WIDE_BYTES: usize = 2048;
-const POINT_BYTES: usize = 16;
+/// Of a wide search: shared memory for the points that are scored at a time, and words of a board,
+/// once and per block.
+const WIDE_BYTES: usize = 4096;
+const POSTED_WORDS: usize = 514;
+const ANSWER_WORDS: usize = 512;
 
 /// Threads of a block of a wide search: all that a multiprocessor has registers for.
 const WIDE_THREADS: u32 = 1024;
@@ -79,6 +82,8 @@ pub(super) struct Memory {
     /// In shared memory, instead of read where they are.
     pub legs_staged: bool,
     pub shared_bytes: usize,
+    /// Members that there is room for beside the staged legs.
+    pub places: usize,
     /// Per search.
     pub scratch_bytes: usize,
 }
@@ -192,7 +197,12 @@ fn narrow(
 ) -> Launch {
     let most = LAUNCH.saturating_mul(limits.multiprocessors);
     // Two blocks at least share a multiprocessor.
-    let memory = memory(sizes[start].legs, needs, limits.shared_bytes / 2);
+    let members = sizes[start..].iter().map(|size| size.members).max();
+    let longest = Size {
+        legs: sizes[start].legs,
+        members: members.unwrap_or(0),
+    };
+    let memory = memory(longest, needs, limits.shared_bytes / 2);
     let fit = fit(memory, rules, scratch);
     let mut end = start;
     let mut total = 0;
@@ -224,9 +234,16 @@ fn wide(
     let wanted = (limits.multiprocessors / rules).clamp(1, sizes.len() - start);
     let room = limits.shared_bytes.saturating_sub(WIDE_BYTES);
     // Legs come later: `Launch::stage`.
-    let mut memory = memory(0, needs, room);
-    // The points of a round, and what a launch leaves for the next.
-    memory.scratch_bytes += POINT_BYTES * needs.rectangles + memory.shared_bytes;
+    let mut memory = memory(
+        Size {
+            legs: 0,
+            members: 0,
+        },
+        needs,
+        room,
+    );
+    // What a launch leaves for the next.
+    memory.scratch_bytes += memory.shared_bytes;
     memory.shared_bytes += WIDE_BYTES;
     let groups = fit(memory, rules, scratch).min(wanted);
     let members = sizes[start..start + groups].iter().map(|size| size.members);
@@ -248,16 +265,33 @@ fn wide(
 }
 
 impl Launch {
-    /// Of a wide search: makes room for the legs of the longest part in shared memory, if they fit.
-    pub(super) fn stage(&mut self, legs: usize, limits: Limits) {
-        let staged = LEG_BYTES
-            .saturating_mul(legs)
-            .saturating_add(self.memory.shared_bytes);
-        self.memory.legs_staged = staged <= limits.shared_bytes;
-        if self.memory.legs_staged {
-            self.memory.shared_bytes = staged;
+    /// Of a wide search: makes room in shared memory for so many legs and members, which is what the
+    /// largest part has, if they fit.
+    pub(super) fn stage(&mut self, legs: usize, members: usize, limits: Limits) {
+        self.memory
+            .stage(Size { legs, members }, limits.shared_bytes);
+    }
+}
+
+impl Memory {
+    /// Makes room for legs and members, if the shared memory stays within `most`.
+    fn stage(&mut self, size: Size, most: usize) {
+        let legs = LEG_BYTES.saturating_mul(size.legs);
+        let members = MEMBER_BYTES.saturating_mul(size.members);
+        let staged = legs
+            .saturating_add(members)
+            .saturating_add(self.shared_bytes);
+        self.legs_staged = staged <= most;
+        if self.legs_staged {
+            self.shared_bytes = staged;
+            self.places = size.members;
         }
     }
+}
+
+/// Words of the board of a search by so many blocks.
+pub(super) fn board_words(blocks: usize) -> usize {
+    POSTED_WORDS + ANSWER_WORDS * blocks
 }
 
 /// Groups whose scratch fits into a launch; at least one.
@@ -286,7 +320,7 @@ fn threads(legs: usize) -> u32 {
 }
 
 /// Of a search that may have `most` bytes of shared memory.
-fn memory(legs: usize, needs: Needs, most: usize) -> Memory {
+fn memory(size: Size, needs: Needs, most: usize) -> Memory {
     let mut shared = STATE_BYTES;
     let mut scratch = 0;
     // What is touched most often first; classes only if they leave room for the rest.
@@ -304,17 +338,16 @@ fn memory(legs: usize, needs: Needs, most: usize) -> Memory {
     } else {
         &mut shared
     }) += rectangles;
-    let legs_staged = shared + LEG_BYTES * legs <= most;
-    if legs_staged {
-        shared += LEG_BYTES * legs;
-    }
-    Memory {
+    let mut memory = Memory {
         classes_spilled,
         rectangles_spilled,
-        legs_staged,
+        legs_staged: false,
+        places: 0,
         shared_bytes: shared,
         scratch_bytes: scratch,
-    }
+    };
+    memory.stage(size, most);
+    memory
 }
 
 #[cfg(test)]
@@ -373,7 +406,7 @@ mod tests {
         assert_eq!(memory.scratch_bytes, 0);
         assert_eq!(
             memory.shared_bytes,
-            144 + 17 * 48 + 500 * 32 + 17 * 16 + 200 * 24
+            144 + 17 * 48 + 500 * 32 + 17 * 16 + 16 + 200 * 24
         );
         // Eight blocks share a multiprocessor.
         assert!(8 * (memory.shared_bytes + 1024) <= 228 * 1024);
@@ -382,17 +415,17 @@ mod tests {
     #[test]
     fn large_budgets_and_long_groups_spill() {
         let most = H200.shared_bytes / 2;
-        let budget = memory(200, needs(10_000), most);
+        let budget = memory(size(200, 1), needs(10_000), most);
         assert!(budget.rectangles_spilled && budget.legs_staged && !budget.classes_spilled);
         assert_eq!(budget.scratch_bytes, 10_000 * 32 + 17 * 16);
-        let long = memory(5000, needs(500), most);
+        let long = memory(size(5000, 1), needs(500), most);
         assert!(!long.rectangles_spilled && !long.legs_staged);
         let deep = Needs {
             classes: 5000,
             rectangles: 10_000,
             divisions: 10_000,
         };
-        assert!(memory(200, deep, most).classes_spilled);
+        assert!(memory(size(200, 1), deep, most).classes_spilled);
     }
 
     #[test]
@@ -400,16 +433,17 @@ mod tests {
         let mut launches = plan(&[size(200_000, 1000)], 500, H200).unwrap();
         assert_eq!(launches.len(), 1);
         let launch = &mut launches[0];
-        launch.stage(8 * 200, H200);
+        launch.stage(8 * 200, 8, H200);
         let wide = launch.wide.unwrap();
         assert_eq!((wide.blocks, wide.launches, launch.threads), (132, 1, 1024));
         let memory = launch.memory;
         assert!(!memory.classes_spilled && !memory.rectangles_spilled && memory.legs_staged);
-        let store = memory.shared_bytes - 2048 - 1600 * 24;
+        assert_eq!(memory.places, 8);
+        let store = memory.shared_bytes - 4096 - 1600 * 24 - 8 * 16;
         assert_eq!(store, 144 + 17 * 48 + 500 * 32 + 17 * 16);
-        // The points of a round, and the store between launches.
-        assert_eq!(memory.scratch_bytes, 500 * 16 + store);
-        launch.stage(10_000, H200);
+        // The store between launches.
+        assert_eq!(memory.scratch_bytes, store);
+        launch.stage(10_000, 50, H200);
         assert!(!launch.memory.legs_staged);
     }
 
