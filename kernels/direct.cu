@@ -94,11 +94,13 @@ constexpr unsigned THIRDS = 646;
 // Bytes of memory per block, class, rectangle, planned division and staged leg.
 constexpr unsigned STATE_BYTES = 144;
 constexpr unsigned CLASS_BYTES = 48;
-constexpr unsigned RECTANGLE_BYTES = 32;
+constexpr unsigned RECTANGLE_BYTES = 16;
 constexpr unsigned DIVISION_BYTES = 16;
 constexpr unsigned LEG_BYTES = 24;
 // And per staged member.
 constexpr unsigned MEMBER_BYTES = 16;
+// Bytes of scratch per rectangle, for its centre: nothing is read less often.
+constexpr unsigned CENTRE_BYTES = 16;
 
 // Wide searches: points that are scored at a time, bytes of shared memory for them (candidates and
 // sums), and words of a board: those that block 0 posts, and the answers of each block.
@@ -331,10 +333,11 @@ struct Layout {
         shared += classes_spilled ? 0 : CLASS_BYTES * classes;
 
         const unsigned capacity = task.capacity;
+        store.centres = reinterpret_cast<Centre*>(scratch);
+        scratch += CENTRE_BYTES * capacity;
         at = rectangles_spilled ? scratch : shared;
-        store.centres = reinterpret_cast<Centre*>(at);
         // An odd capacity must not leave the divisions unaligned: they come first.
-        store.divisions = reinterpret_cast<Division*>(store.centres + capacity);
+        store.divisions = reinterpret_cast<Division*>(at);
         store.values = reinterpret_cast<long long*>(store.divisions + task.divisions);
         store.marks = reinterpret_cast<uint2*>(store.values + capacity);
         const unsigned bytes = RECTANGLE_BYTES * capacity + DIVISION_BYTES * task.divisions;
@@ -579,6 +582,18 @@ TRISECT_DEVICE double infinite() {
 TRISECT_DEVICE void find_head(unsigned flags, const Store& store, unsigned rectangles,
                               unsigned level) {
     const unsigned lane = threadIdx.x % WARP_LANES;
+    // The depths that a rectangle of the class can have.
+    const unsigned half = level / 2;
+    const bool is_odd = level % 2 == 1;
+    const bool by_diagonal = (flags & HALF_DIAGONAL) != 0;
+    const unsigned least = by_diagonal ? half : level;
+    const unsigned square = least << DEPTH_BITS | least;
+    const unsigned tall = square + 1;
+    const unsigned wide = square + (1u << DEPTH_BITS);
+    const bool may_be_square = !(by_diagonal && is_odd);
+    const bool may_be_longer = !by_diagonal || is_odd;
+    const unsigned depths[3] = {may_be_square ? square : tall, may_be_longer ? tall : square,
+                                may_be_longer ? wide : square};
     double value = infinite();
     int age = LAST_AGE;
     unsigned best = NONE;
@@ -589,7 +604,9 @@ TRISECT_DEVICE void find_head(unsigned flags, const Store& store, unsigned recta
         const double other = store.value(rect);
         const int other_age = static_cast<int>(mark.y);
         const bool before = other < value || (other == value && other_age < age);
-        if ((mark.x & OUT) == 0 && level_of(flags, mark.x) == level && before) {
+        const bool is_of_class =
+            mark.x == depths[0] || mark.x == depths[1] || mark.x == depths[2];
+        if (is_of_class && before) {
             value = other;
             age = other_age;
             best = rect;
@@ -873,55 +890,56 @@ TRISECT_DEVICE double promise(const State& state) {
     return promised < best ? promised : best;
 }
 
-// Whether a candidate is potentially optimal. `least` of the slopes to larger classes; `largest` of
-// those to smaller ones that stay.
+// Whether a candidate that is on the hull, or above it, is potentially optimal. `least` of the slopes
+// to larger classes, `largest` of those to smaller ones that stay.
 TRISECT_DEVICE bool stays(double value, double size, double least, double largest,
                           double threshold, unsigned flags) {
     return largest <= least ? !(value - least * size > threshold) : (flags & SCIPY) != 0;
 }
 
-// The same for the usual few classes, a lane per class: those that are potentially optimal, as bits.
-// Every candidate's value is less than those of larger classes.
-TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Task& task, unsigned candidates,
-                                         double value, double size) {
-    // PERF: slopes of several candidates at a time, for a division takes long.
-    constexpr unsigned AT_ONCE = 4;
+// The same for `count` <= WIDTH candidates whose values descend with the sizes: those that are
+// potentially optimal, as bits. Values are in `slopes` and sizes in `largest`.
+//
+// Lanes are WIDTH larger candidates times as many smaller ones as that leaves: a division takes long.
+template <unsigned WIDTH>
+TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store& store, const Task& task,
+                                         unsigned count) {
+    constexpr unsigned AT_ONCE = WARP_LANES / WIDTH;
     const unsigned lane = threadIdx.x % WARP_LANES;
+    const unsigned i = lane % WIDTH;
+    const unsigned turn = lane / WIDTH;
     const double threshold = promise(state);
-    const bool is_candidate = (candidates >> lane & 1) != 0;
+    const bool keeps_above = (task.flags & SCIPY) != 0;
+    const double value = store.slopes[i < count ? i : 0];
+    const double size = store.largest[i < count ? i : 0];
+    // Of candidate i, the same in all its lanes.
     double largest = 0.0;
     unsigned kept = 0;
     // From the smallest class on: who stays bounds the slopes of the larger ones.
-    while (candidates != 0) {
-        double slopes[AT_ONCE];
-        double least[AT_ONCE];
-        // Of each its class, and how many there are.
-        int levels[AT_ONCE];
-        const int left = __popc(candidates);
+    for (unsigned left = count; left > 0; left = left > AT_ONCE ? left - AT_ONCE : 0) {
+        const bool is_here = turn < left;
+        const unsigned j = is_here ? left - 1 - turn : 0;
+        const double smaller_value = store.slopes[j];
+        const double smaller_size = store.largest[j];
+        const double s =
+            i < j ? slope(value, size, smaller_value, smaller_size) : infinite();
+        double least = s;
 #pragma unroll
-        for (int k = 0; k < static_cast<int>(AT_ONCE); ++k) {
-            // The last one again, when there are no more.
-            levels[k] = candidates != 0 ? 31 - __clz(static_cast<int>(candidates)) : 0;
-            candidates &= ~(1u << levels[k]);
-            const double other = __shfl_sync(ALL_LANES, value, levels[k]);
-            const double other_size = __shfl_sync(ALL_LANES, size, levels[k]);
-            const bool is_larger = is_candidate && static_cast<int>(lane) < levels[k];
-            slopes[k] = is_larger ? slope(value, size, other, other_size) : infinite();
+        for (unsigned width = WIDTH / 2; width > 0; width /= 2) {
+            const double other = __shfl_xor_sync(ALL_LANES, least, width);
+            least = other < least ? other : least;
         }
+        const bool promises = !(smaller_value - least * smaller_size > threshold);
+        const bool decides = is_here && i == j;
 #pragma unroll
         for (unsigned k = 0; k < AT_ONCE; ++k) {
-            least[k] = least_of_warp(slopes[k]);
-        }
-#pragma unroll
-        for (int k = 0; k < static_cast<int>(AT_ONCE); ++k) {
-            // That lane decides.
-            const bool keep = k < left && static_cast<int>(lane) == levels[k] &&
-                              stays(value, size, least[k], largest, threshold, task.flags);
-            const unsigned votes = __ballot_sync(ALL_LANES, keep);
-            kept |= votes;
-            if (votes != 0 && slopes[k] < infinite() && slopes[k] > largest) {
-                largest = slopes[k];
-            }
+            const bool keep =
+                decides && turn == k && (largest <= least ? promises : keeps_above);
+            const bool is_kept = __any_sync(ALL_LANES, keep);
+            const double its = __shfl_sync(ALL_LANES, s, static_cast<int>(i + k * WIDTH));
+            kept |= is_kept ? 1u << (left - 1 - k) : 0;
+            // Not those that are no larger class.
+            largest = is_kept && its > largest && its < infinite() ? its : largest;
         }
     }
     return kept;
@@ -978,6 +996,7 @@ TRISECT_DEVICE unsigned select_of_many(const State& state, const Store& store, c
     const bool aggressive = (task.flags & AGGRESSIVE) != 0;
     unsigned candidates = 0;
     double lowest = infinite();
+    heads = 0;
     // All lanes do the same.
     for (unsigned level = 0; level < state.classes; ++level) {
         const Head head = store.heads[level];
@@ -1011,13 +1030,13 @@ TRISECT_DEVICE unsigned select_of_many(const State& state, const Store& store, c
     return count;
 }
 
-// The same for at most WARP_LANES classes, a lane per class.
+// The same for at most WARP_LANES classes, a lane per class; NONE where too many may be on the hull.
 TRISECT_DEVICE unsigned select_of_few(const State& state, const Store& store, const Task& task,
                                       unsigned& heads) {
     const unsigned lane = threadIdx.x % WARP_LANES;
+    const unsigned before = (1u << lane) - 1;
     const bool in_use = lane < state.classes;
     const Head head = in_use ? store.heads[lane] : Head{0.0, NONE, 0};
-    const double size = in_use ? store.sizes[lane] : 0.0;
     unsigned kept = __ballot_sync(ALL_LANES, head.rect != NONE);
     heads = __popc(kept);
     if ((task.flags & AGGRESSIVE) == 0) {
@@ -1032,10 +1051,22 @@ TRISECT_DEVICE unsigned select_of_few(const State& state, const Store& store, co
         lowest = __shfl_up_sync(ALL_LANES, lowest, 1);
         const bool is_candidate = head.rect != NONE && (lane == 0 || value < lowest);
         const unsigned candidates = __ballot_sync(ALL_LANES, is_candidate);
-        kept = find_hull_of_few(state, task, candidates, value, size);
+        const unsigned count = __popc(candidates);
+        if (count > 16) {
+            return NONE;
+        }
+        const unsigned place = __popc(candidates & before);
+        if (is_candidate) {
+            store.slopes[place] = value;
+            store.largest[place] = store.sizes[lane];
+        }
+        __syncwarp();
+        const unsigned on_hull = count <= 8 ? find_hull_of_few<8>(state, store, task, count)
+                                            : find_hull_of_few<16>(state, store, task, count);
+        kept = __ballot_sync(ALL_LANES, is_candidate && (on_hull >> place & 1) != 0);
     }
     if ((kept >> lane & 1) != 0) {
-        store.divisions[__popc(kept & ((1u << lane) - 1))].rect = head.rect;
+        store.divisions[__popc(kept & before)].rect = head.rect;
     }
     return __popc(kept);
 }
@@ -1101,9 +1132,13 @@ TRISECT_DEVICE unsigned select(const State& state, const Store& store, const Tas
     // Sizes that are no more: then slopes are not what the shortcuts take them for.
     const bool odd = (task.flags & SCIPY) != 0 && store.sizes[state.classes - 1] == 0.0;
     unsigned heads = 0;
-    const unsigned count = state.classes <= WARP_LANES && !odd
-                               ? select_of_few(state, store, task, heads)
-                               : select_of_many(state, store, task, aggressive || odd, heads);
+    unsigned count = NONE;
+    if (state.classes <= WARP_LANES && !odd) {
+        count = select_of_few(state, store, task, heads);
+    }
+    if (count == NONE) {
+        count = select_of_many(state, store, task, aggressive || odd, heads);
+    }
     __syncwarp();
     if (aggressive || (task.flags & HALF_DIAGONAL) == 0) {
         return count;

@@ -673,17 +673,23 @@ private:
 
     TRISECT_DEVICE static void sort(const int* different, unsigned count, float greatest,
                                     int* points) {
-        for (unsigned place = threadIdx.x; place < count; place += blockDim.x) {
-            const int mine = different[place];
-            if (mine == NOTHING) {
-                continue;
-            }
+        // PERF: two at a time, for every one is read once for both.
+        for (unsigned place = threadIdx.x; place < count; place += 2 * blockDim.x) {
+            const unsigned second = place + blockDim.x;
+            const int keys[2] = {different[place], second < count ? different[second] : NOTHING};
             // Behind the end of the box.
-            unsigned step = 1;
+            unsigned steps[2] = {1, 1};
+#pragma unroll 4
             for (unsigned other = 0; other < count; ++other) {
-                step += different[other] > mine;
+                const int key = different[other];
+                steps[0] += key > keys[0];
+                steps[1] += key > keys[1];
             }
-            points[step] = __float_as_int(unordered(mine));
+            for (unsigned k = 0; k < 2; ++k) {
+                if (keys[k] != NOTHING) {
+                    points[steps[k]] = __float_as_int(unordered(keys[k]));
+                }
+            }
         }
         if (threadIdx.x == 0) {
             points[0] = __float_as_int(greatest);
@@ -775,12 +781,13 @@ private:
         Gain along_x;
         long long along_z;
         long long product;
-        // The best row so far, and whether no level moves there with x, with z.
+        // The best row so far, and as bits above whether no level moves there with x, with z.
         long long best;
         unsigned best_row;
-        bool x_flat;
-        bool z_flat;
     };
+
+    static constexpr unsigned X_FLAT = 1u << 30;
+    static constexpr unsigned Z_FLAT = 1u << 31;
 
     // The best cell of some columns.
     template <unsigned N, bool MayRise>
@@ -796,8 +803,6 @@ private:
             column.product = floor_product<MayRise>(column.along_x.slope, column.factor);
             column.best = NO_BEST.value;
             column.best_row = 0;
-            column.x_flat = false;
-            column.z_flat = false;
         }
         unsigned event = layout.offsets[0];
 #pragma unroll 1
@@ -847,9 +852,8 @@ private:
                 }
                 if (is_better) {
                     column.best = value;
-                    column.best_row = row;
-                    column.x_flat = column.along_x.slope == 0;
-                    column.z_flat = slope == 0;
+                    column.best_row = row | (column.along_x.slope == 0 ? X_FLAT : 0) |
+                                      (slope == 0 ? Z_FLAT : 0);
                 }
             }
         }
@@ -863,8 +867,9 @@ private:
 
     TRISECT_DEVICE static Best best_of_column(const Axis& x, const Axis& z, unsigned index,
                                               const Column& column) {
-        return {column.best, x.nearest_zero(index, column.x_flat),
-                z.nearest_zero(column.best_row, column.z_flat)};
+        const unsigned row = column.best_row & ~(X_FLAT | Z_FLAT);
+        return {column.best, x.nearest_zero(index, (column.best_row & X_FLAT) != 0),
+                z.nearest_zero(row, (column.best_row & Z_FLAT) != 0)};
     }
 };
 
@@ -944,12 +949,12 @@ TRISECT_DEVICE void solve(const Task& task) {
 
 }  // namespace exact
 
-extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 4)
 exact_intraday(const exact::Task task) {
     exact::solve<false>(task);
 }
 
-extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 3)
+extern "C" __global__ void __launch_bounds__(exact::MAX_THREADS, 4)
 exact_close(const exact::Task task) {
     exact::solve<true>(task);
 }

@@ -117,7 +117,7 @@ Case draw(unsigned seed) {
     for (unsigned level = 0; level < task.classes; ++level) {
         drawn.sizes.push_back(half ? half_diagonal(level) : third(level));
     }
-    unsigned scratch = 0;
+    unsigned scratch = direct::CENTRE_BYTES * task.capacity;
     drawn.shared = direct::STATE_BYTES;
     (task.flags & direct::CLASSES_SPILLED ? scratch : drawn.shared) += direct::CLASS_BYTES * task.classes;
     (task.flags & direct::RECTANGLES_SPILLED ? scratch : drawn.shared) +=

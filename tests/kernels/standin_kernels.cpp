@@ -302,7 +302,7 @@ std::string check_searches(const standin::Launch& launch) {
         return text("places of members", task.places, 0);
     }
     std::size_t shared = direct::STATE_BYTES;
-    std::size_t scratch = 0;
+    std::size_t scratch = std::size_t{direct::CENTRE_BYTES} * task.capacity;
     (classes_spilled ? scratch : shared) += class_bytes(task);
     (rectangles_spilled ? scratch : shared) += rectangle_bytes(task);
     const std::size_t searches = std::size_t{groups} * rules;

@@ -11,10 +11,13 @@ use super::super::device::Limits;
 /// Shared memory of a block, its classes, rectangles, divisions and legs aside.
 const STATE_BYTES: usize = 144;
 const CLASS_BYTES: usize = 48;
-const RECTANGLE_BYTES: usize = 32;
+const RECTANGLE_BYTES: usize = 16;
 const DIVISION_BYTES: usize = 16;
 const LEG_BYTES: usize = 24;
 const MEMBER_BYTES: usize = 16;
+
+/// Scratch per rectangle.
+const CENTRE_BYTES: usize = 16;
 
 /// Rectangles of a search at most: a rectangle has 15 bits per depth, and a depth takes four
 /// evaluations.
@@ -61,6 +64,13 @@ const LONGEST_SEARCH: usize = 1_200_000_000;
 /// The bookkeeping of a wide search is one warp's alone: each of its instructions takes the time of
 /// so many of a busy multiprocessor (about five cycles from one to the next, four a cycle there).
 const ALONE: usize = 20;
+
+/// Searches per multiprocessor from which on fewer threads for each do more: there are others that go
+/// on meanwhile.
+const CROWD: usize = 16;
+
+/// Blocks of a wide search from which on the one that does the bookkeeping scores nothing.
+pub(super) const LEADER: usize = 16;
 
 /// Scratch of a launch at most.
 const SCRATCH_BYTES: usize = 1 << 28;
@@ -169,6 +179,13 @@ pub(super) fn launches(
     limits: Limits,
     scratch: usize,
 ) -> Vec<Launch> {
+    // Of each group and those behind it.
+    let mut members = vec![0; sizes.len()];
+    let mut most = 0;
+    for (members, size) in members.iter_mut().zip(sizes).rev() {
+        most = most.max(size.members);
+        *members = most;
+    }
     let mut launches = Vec::new();
     let mut start = 0;
     for alike in ways.chunk_by(|one, other| one == other) {
@@ -177,7 +194,11 @@ pub(super) fn launches(
             let launch = if alike[0] == Way::ManyBlocks {
                 wide(start, &sizes[..end], rules, needs, limits, scratch)
             } else {
-                narrow(start, &sizes[..end], rules, needs, limits, scratch)
+                let longest = Size {
+                    members: members[start],
+                    ..sizes[start]
+                };
+                narrow(start, longest, &sizes[..end], rules, needs, limits, scratch)
             };
             start = launch.groups.end;
             launches.push(launch);
@@ -186,9 +207,10 @@ pub(super) fn launches(
     launches
 }
 
-/// A launch of searches by one block each, from group `start` on.
+/// A launch of searches by one block each, from group `start` on. `longest`: what none of them exceeds.
 fn narrow(
     start: usize,
+    longest: Size,
     sizes: &[Size],
     rules: usize,
     needs: Needs,
@@ -197,11 +219,6 @@ fn narrow(
 ) -> Launch {
     let most = LAUNCH.saturating_mul(limits.multiprocessors);
     // Two blocks at least share a multiprocessor.
-    let members = sizes[start..].iter().map(|size| size.members).max();
-    let longest = Size {
-        legs: sizes[start].legs,
-        members: members.unwrap_or(0),
-    };
     let memory = memory(longest, needs, limits.shared_bytes / 2);
     let fit = fit(memory, rules, scratch);
     let mut end = start;
@@ -213,9 +230,10 @@ fn narrow(
         }
         end += 1;
     }
+    let crowded = rules * (end - start) > CROWD * limits.multiprocessors;
     Launch {
         groups: start..end,
-        threads: threads(sizes[start].legs),
+        threads: threads(longest.legs, crowded),
         memory,
         wide: None,
     }
@@ -309,12 +327,13 @@ fn cost(legs: usize, needs: Needs) -> usize {
     needs.rectangles.saturating_mul(per_evaluation)
 }
 
-/// Warps enough to share a round of some twelve points, few enough that several searches share a
-/// multiprocessor and one's bookkeeping hides behind another's legs.
-fn threads(legs: usize) -> u32 {
+/// Warps enough to share a round of some ten points, few enough that several searches share a
+/// multiprocessor and one's bookkeeping hides behind another's legs. Measured on an H200 at 200 legs.
+fn threads(legs: usize, crowded: bool) -> u32 {
     match legs {
         0..=96 => 64,
-        97..=2048 => 128,
+        97..=2048 if crowded => 64,
+        97..=2048 => 96,
         _ => 256,
     }
 }
@@ -322,7 +341,7 @@ fn threads(legs: usize) -> u32 {
 /// Of a search that may have `most` bytes of shared memory.
 fn memory(size: Size, needs: Needs, most: usize) -> Memory {
     let mut shared = STATE_BYTES;
-    let mut scratch = 0;
+    let mut scratch = CENTRE_BYTES * needs.rectangles;
     // What is touched most often first; classes only if they leave room for the rest.
     let classes = CLASS_BYTES * needs.classes;
     let classes_spilled = shared + classes > most / 4;
@@ -400,16 +419,18 @@ mod tests {
             memory,
             wide,
         } = &launches[0];
-        assert_eq!((groups.clone(), *threads), (0..1000, 128));
+        assert_eq!((groups.clone(), *threads), (0..1000, 96));
         assert!(wide.is_none());
+        let crowd = plan(&[size(200, 1); 4000], 500, H200).unwrap();
+        assert_eq!((crowd.len(), crowd[0].threads), (1, 64));
         assert!(!memory.classes_spilled && !memory.rectangles_spilled && memory.legs_staged);
-        assert_eq!(memory.scratch_bytes, 0);
+        assert_eq!(memory.scratch_bytes, 500 * 16);
         assert_eq!(
             memory.shared_bytes,
-            144 + 17 * 48 + 500 * 32 + 17 * 16 + 16 + 200 * 24
+            144 + 17 * 48 + 500 * 16 + 17 * 16 + 16 + 200 * 24
         );
-        // Eight blocks share a multiprocessor.
-        assert!(8 * (memory.shared_bytes + 1024) <= 228 * 1024);
+        // Eight blocks share a multiprocessor, for which it has the registers, or more smaller ones.
+        assert!(15 * (memory.shared_bytes + 1024) <= 228 * 1024);
     }
 
     #[test]
@@ -417,7 +438,7 @@ mod tests {
         let most = H200.shared_bytes / 2;
         let budget = memory(size(200, 1), needs(10_000), most);
         assert!(budget.rectangles_spilled && budget.legs_staged && !budget.classes_spilled);
-        assert_eq!(budget.scratch_bytes, 10_000 * 32 + 17 * 16);
+        assert_eq!(budget.scratch_bytes, 10_000 * (16 + 16) + 17 * 16);
         let long = memory(size(5000, 1), needs(500), most);
         assert!(!long.rectangles_spilled && !long.legs_staged);
         let deep = Needs {
@@ -440,9 +461,9 @@ mod tests {
         assert!(!memory.classes_spilled && !memory.rectangles_spilled && memory.legs_staged);
         assert_eq!(memory.places, 8);
         let store = memory.shared_bytes - 4096 - 1600 * 24 - 8 * 16;
-        assert_eq!(store, 144 + 17 * 48 + 500 * 32 + 17 * 16);
-        // The store between launches.
-        assert_eq!(memory.scratch_bytes, store);
+        assert_eq!(store, 144 + 17 * 48 + 500 * 16 + 17 * 16);
+        // Centres, and the store between launches.
+        assert_eq!(memory.scratch_bytes, 500 * 16 + store);
         launch.stage(10_000, 50, H200);
         assert!(!launch.memory.legs_staged);
     }
