@@ -1503,9 +1503,9 @@ TRISECT_DEVICE void post(unsigned long long* board, unsigned tag, const uint2* c
     }
 }
 
-// Waits for them, and clears their sums; returns how many. All threads of another block.
+// Waits for them; returns how many. All threads of another block.
 TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag,
-                                   uint2* candidates, long long* sums, unsigned* count) {
+                                   uint2* candidates, unsigned* count) {
     if (threadIdx.x < WARP_LANES) {
         const unsigned lane = threadIdx.x;
         // PERF: number and candidates at a time.
@@ -1516,9 +1516,6 @@ TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag
             words[i] = i == lane && has_tag(word, tag) ? static_cast<unsigned>(word)
                                                        : await_word(board + 2 + i, tag);
         }
-        for (unsigned i = lane; i < points; i += WARP_LANES) {
-            sums[i] = 0;
-        }
         if (lane == 0) {
             *count = points;
         }
@@ -1527,11 +1524,10 @@ TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag
     return *count;
 }
 
-// Shows block 0 the sums of this block. The first warp of another block: the lane that clears a sum
-// afterwards is the one that has read it.
+// Shows block 0 the sums of this block. All threads of another block.
 TRISECT_DEVICE void answer(unsigned long long* board, unsigned tag, const long long* sums,
                            unsigned points) {
-    for (unsigned i = threadIdx.x; i < points; i += WARP_LANES) {
+    for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
         unsigned long long* const at =
             board + POSTED_WORDS + 2 * (size_t{i} * gridDim.x + blockIdx.x);
         store_relaxed(at, tagged(static_cast<unsigned>(sums[i]), tag));
@@ -1653,15 +1649,17 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             post(board, tag, marks, points);
             for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
                 candidates[i] = marks[i];
-                sums[i] = 0;
             }
-            __syncthreads();
         } else {
-            points = await_post(board, tag, candidates, sums, &state.asked);
+            points = await_post(board, tag, candidates, &state.asked);
         }
         if (points == 0) {
             break;
         }
+        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+            sums[i] = 0;
+        }
+        __syncthreads();
         if (at_close) {
             score<Legs, true>(task, part, layout, candidates, sums, points);
         } else {
@@ -1674,9 +1672,7 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         }
         __syncthreads();
         if (!leads) {
-            if (warp == 0) {
-                answer(board, tag, sums, points);
-            }
+            answer(board, tag, sums, points);
             continue;
         }
         gather(board, tag, sums, points);
