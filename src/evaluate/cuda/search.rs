@@ -277,8 +277,7 @@ impl Share {
     }
 
     /// Cuts a group into parts of about equal legs, one per block, some without members where a
-    /// member has much of the group, and the first of many where it leads the others; places the legs of
-    /// each part.
+    /// member has much of the group; places the legs of each part.
     fn cut(&mut self, group: usize, blocks: usize, spans: &[Span]) -> Vec<Group> {
         let group = self.groups[group];
         let mut parts = vec![
@@ -289,16 +288,14 @@ impl Share {
             };
             blocks
         ];
-        let idle = usize::from(blocks >= plan::LEADER);
-        let scoring = blocks - idle;
         let members = &mut self.members[group.first as usize..][..group.members as usize];
         let mut before = 0;
         for [slot, place] in members {
             let legs = spans[*slot as usize].legs() as u64;
             // The part that has the middle of the member.
-            let part = (2 * before + legs) * scoring as u64 / (2 * u64::from(group.legs)).max(1);
-            let part = usize::try_from(part).map_or(scoring - 1, |at| at.min(scoring - 1));
-            let part = &mut parts[idle + part];
+            let part = (2 * before + legs) * blocks as u64 / (2 * u64::from(group.legs)).max(1);
+            let part =
+                &mut parts[usize::try_from(part).map_or(blocks - 1, |at| at.min(blocks - 1))];
             *place = part.legs;
             part.members += 1;
             part.legs += legs as u32;

@@ -69,9 +69,6 @@ const ALONE: usize = 20;
 /// on meanwhile.
 const CROWD: usize = 16;
 
-/// Blocks of a wide search from which on the one that does the bookkeeping scores nothing.
-pub(super) const LEADER: usize = 16;
-
 /// Scratch of a launch at most.
 const SCRATCH_BYTES: usize = 1 << 28;
 
