@@ -158,7 +158,12 @@ pub struct Direct {
     candidates: Vec<Candidate>,
     /// Scratch of a division along more than [`FEW_SIDES`].
     ranking: Vec<Side>,
+    /// One of many that take turns: by its next turn its memory has left the cache.
+    takes_turns: bool,
 }
+
+/// Any number of axes: what functions that take it as a constant are told where it is none.
+const ANY: usize = 0;
 
 /// One side of a rectangle that is being divided.
 #[derive(Debug, Clone, Copy)]
@@ -226,6 +231,7 @@ impl Direct {
             points: Vec::new(),
             candidates: Vec::new(),
             ranking: Vec::new(),
+            takes_turns: true,
             bounds,
             options,
         };
@@ -254,6 +260,7 @@ impl Direct {
         self.points.clear();
         self.candidates.clear();
         self.ranking.clear();
+        self.takes_turns = false;
         self.plan_first();
     }
 
@@ -279,7 +286,11 @@ impl Direct {
             });
         }
         if self.stop.is_none() {
-            self.replay(values);
+            // PERF: the usual number of axes as a constant.
+            match self.dim() {
+                2 => self.replay::<2>(values),
+                _ => self.replay::<ANY>(values),
+            }
         }
         Ok(())
     }
@@ -373,8 +384,8 @@ impl Scipy {
 impl Direct {
     /// Least depth of a rectangle's sides, and how many sides have it.
     #[inline]
-    fn sides(&self, rect: u32) -> (u16, usize) {
-        let dim = self.dim();
+    fn sides<const DIM: usize>(&self, rect: u32) -> (u16, usize) {
+        let dim = self.axes::<DIM>();
         let row = rect as usize * dim;
         let depths = &self.depths[row..row + dim];
         let depth = depths.iter().copied().min().unwrap_or(0);
@@ -382,15 +393,21 @@ impl Direct {
     }
 
     #[inline]
-    fn level(&self, rect: u32) -> usize {
-        let (depth, longest) = self.sides(rect);
-        self.level_of(depth, longest)
+    fn level<const DIM: usize>(&self, rect: u32) -> usize {
+        let (depth, longest) = self.sides::<DIM>(rect);
+        self.level_of::<DIM>(depth, longest)
     }
 
     #[inline]
-    fn level_of(&self, depth: u16, longest: usize) -> usize {
+    fn level_of<const DIM: usize>(&self, depth: u16, longest: usize) -> usize {
         let half_diagonal = self.options.size_measure == SizeMeasure::HalfDiagonal;
-        level_of(half_diagonal, self.dim(), depth, longest)
+        level_of(half_diagonal, self.axes::<DIM>(), depth, longest)
+    }
+
+    /// Number of axes, where `DIM` is that or [`ANY`].
+    #[inline]
+    fn axes<const DIM: usize>(&self) -> usize {
+        if DIM == ANY { self.dim() } else { DIM }
     }
 }
 

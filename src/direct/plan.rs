@@ -3,7 +3,7 @@
 use super::classes::NONE;
 use super::select::{self, Candidate, Promise};
 use super::{
-    Direct, Division, FEW_CLASSES, MAX_DEPTH, SCIPY_MAX_DIVISIONS, Selection, SizeMeasure,
+    ANY, Direct, Division, FEW_CLASSES, MAX_DEPTH, SCIPY_MAX_DIVISIONS, Selection, SizeMeasure,
     StopReason, TIE, grow, place, scratch, third,
 };
 
@@ -15,7 +15,7 @@ impl Direct {
         self.points
             .extend((0..dim).map(|axis| place(&self.bounds, self.scipy.is_some(), axis, 0.5)));
         self.depths.resize(dim, 0);
-        match self.propose(0, 0, 1) {
+        match self.propose::<ANY>(0, 0, 1) {
             Ok(true) => self.round.push(0),
             Ok(false) => self.ending = Some(StopReason::NoProgress),
             Err(reason) => self.ending = Some(reason),
@@ -23,7 +23,7 @@ impl Direct {
     }
 
     /// Plans the next iteration, or finishes the search.
-    pub(super) fn plan(&mut self) {
+    pub(super) fn plan<const DIM: usize>(&mut self) {
         self.iteration += 1;
         if let Some(limit) = self.options.max_iterations
             && self.iteration >= limit
@@ -42,13 +42,15 @@ impl Direct {
                 self.iteration -= 1;
                 return self.finish(StopReason::NoProgress);
             }
-            self.warm(true);
+            if self.takes_turns {
+                self.warm::<DIM>(true);
+            }
             let mut kept = 0;
             for i in 0..self.round.len() {
                 let rect = self.round[i];
-                let level = self.level(rect);
-                let planned = evaluated + self.points.len() / self.dim();
-                match self.propose(rect, level, planned) {
+                let level = self.level::<DIM>(rect);
+                let planned = evaluated + self.points.len() / self.axes::<DIM>();
+                match self.propose::<DIM>(rect, level, planned) {
                     Ok(true) => {
                         self.round[kept] = rect;
                         kept += 1;
@@ -77,8 +79,8 @@ impl Direct {
     ///
     /// PERF: side by side their cache misses overlap; with [`Classes::warm`] this takes 91 to
     /// 79 ns per evaluation when 1000 searches take turns and costs 3 ns when one is alone.
-    pub(super) fn warm(&self, centres: bool) {
-        let dim = self.dim();
+    pub(super) fn warm<const DIM: usize>(&self, centres: bool) {
+        let dim = self.axes::<DIM>();
         let mut seen = 0.0;
         for &rect in &self.round {
             let row = rect as usize * dim;
@@ -168,8 +170,13 @@ impl Direct {
 
     /// Appends the points of one division. `planned` counts the evaluations before it. `Ok(false)`
     /// if the new points would equal the centre; `Err` if there is no room for the division.
-    fn propose(&mut self, rect: u32, level: usize, planned: usize) -> Result<bool, StopReason> {
-        let dim = self.dim();
+    fn propose<const DIM: usize>(
+        &mut self,
+        rect: u32,
+        level: usize,
+        planned: usize,
+    ) -> Result<bool, StopReason> {
+        let dim = self.axes::<DIM>();
         let row = rect as usize * dim;
         let depths = &self.depths[row..row + dim];
         let depth = depths.iter().copied().min().unwrap_or(0);

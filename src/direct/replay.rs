@@ -7,23 +7,25 @@ use super::{
 
 impl Direct {
     /// Takes the values of the planned round; there is one per point.
-    pub(super) fn replay(&mut self, values: &[f64]) {
+    pub(super) fn replay<const DIM: usize>(&mut self, values: &[f64]) {
         let start = self.classes.len();
-        self.store(values);
+        self.store::<DIM>(values);
         // In the first round the centre comes before its children.
         let mut child = start.max(1) as u32;
-        self.warm(false);
-        self.classes.warm(&self.round);
+        if self.takes_turns {
+            self.warm::<DIM>(false);
+            self.classes.warm(&self.round);
+        }
         for i in 0..self.round.len() {
             let rect = self.round[i];
             if start > 0 {
-                let level = self.level(rect);
+                let level = self.level::<DIM>(rect);
                 self.classes.unlink(level, rect);
             }
-            child = self.divide(rect, i, child);
+            child = self.divide::<DIM>(rect, i, child);
         }
         self.points.clear();
-        if start > 0 && self.finish_iteration() {
+        if start > 0 && self.finish_iteration::<DIM>() {
             return;
         }
         match self.ending {
@@ -33,14 +35,14 @@ impl Direct {
                 }
                 self.finish(reason);
             }
-            None => self.plan(),
+            None => self.plan::<DIM>(),
         }
     }
 
     /// Stores the values and finds the best.
-    fn store(&mut self, values: &[f64]) {
+    fn store<const DIM: usize>(&mut self, values: &[f64]) {
         let start = self.classes.len();
-        let dim = self.dim();
+        let dim = self.axes::<DIM>();
         let limit = self.options.max_evaluations;
         let raw = self.scipy.is_some();
         if raw && values.iter().any(|value| value.is_nan()) {
@@ -86,8 +88,8 @@ impl Direct {
 
     /// Cuts rectangle `rect`, number `i` of the round, whose children start at `child`. Returns
     /// the number behind the last child.
-    fn divide(&mut self, rect: u32, i: usize, child: u32) -> u32 {
-        let dim = self.dim();
+    fn divide<const DIM: usize>(&mut self, rect: u32, i: usize, child: u32) -> u32 {
+        let dim = self.axes::<DIM>();
         let row = rect as usize * dim;
         let depths = &self.depths[row..row + dim];
         let depth = depths.iter().copied().min().unwrap_or(0);
@@ -171,7 +173,7 @@ impl Direct {
     }
 
     /// Stop tests at the end of an iteration, in scipy's order; whether the search has ended.
-    fn finish_iteration(&mut self) -> bool {
+    fn finish_iteration<const DIM: usize>(&mut self) -> bool {
         if let Some(reason @ (StopReason::Slots | StopReason::Levels)) = self.ending {
             self.finish(reason);
             return true;
@@ -181,7 +183,7 @@ impl Direct {
             None => self.best.map(|rect| (rect, self.classes.value(rect))),
         };
         if let Some((rect, value)) = best {
-            if let Some(reason) = self.near_enough(rect, value) {
+            if let Some(reason) = self.near_enough::<DIM>(rect, value) {
                 self.finish(reason);
                 return true;
             }
@@ -201,14 +203,15 @@ impl Direct {
         used_up
     }
 
-    fn near_enough(&self, rect: u32, value: f64) -> Option<StopReason> {
+    fn near_enough<const DIM: usize>(&self, rect: u32, value: f64) -> Option<StopReason> {
         let options = &self.options;
-        let (depth, longest) = self.sides(rect);
-        let cuts = usize::from(depth) * self.dim() + self.dim() - longest;
+        let (depth, longest) = self.sides::<DIM>(rect);
+        let dim = self.axes::<DIM>();
+        let cuts = usize::from(depth) * dim + dim - longest;
         if options.volume_tolerance > 0.0 && third(cuts) <= options.volume_tolerance {
             return Some(StopReason::Volume);
         }
-        let size = self.classes.classes()[self.level_of(depth, longest)].size;
+        let size = self.classes.classes()[self.level_of::<DIM>(depth, longest)].size;
         if options.side_tolerance > 0.0 && size <= options.side_tolerance {
             return Some(StopReason::SideLength);
         }

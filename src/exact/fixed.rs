@@ -100,7 +100,9 @@ fn exponent_above(x: f64) -> i32 {
 
 #[inline]
 pub(super) fn floor(x: f64) -> i64 {
-    x.floor() as i64
+    // PERF: not `f64::floor`, which is a call where the instruction set is the least.
+    let truncated = x as i64;
+    truncated.saturating_sub(i64::from(truncated as f64 > x))
 }
 
 /// [`floor`] as a lane of a vector, for numbers below 2^62: a cast to i64 checks its range, one
@@ -430,9 +432,9 @@ impl Entered {
         let high_holds = at.high <= item.high_gate;
         let low_holds = at.low >= item.low_gate;
         let intraday = exit_rule == ExitRule::Intraday;
-        let terms = Terms::new(item, grid);
         match side {
             Side::Long if low_holds => {
+                let terms = Terms::new(item, grid);
                 self.weight[0] += f64::from(terms.weight);
                 terms.add_low(item, at.low, &mut self.sums);
                 if intraday && high_holds {
@@ -440,6 +442,7 @@ impl Entered {
                 }
             }
             Side::Short if high_holds => {
+                let terms = Terms::new(item, grid);
                 self.weight[1] += f64::from(terms.weight);
                 terms.add_high(item, grid, at.high, &mut self.sums);
                 if intraday && low_holds {
