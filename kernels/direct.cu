@@ -7,7 +7,8 @@
 // file is the specification, and the names are its names.
 //
 // Entry points. direct_{f32, f16, bf16}(Task): storage of the legs. direct_wide_{f32, f16, bf16}(Task):
-// many blocks per search; a cooperative launch.
+// many blocks per search; a cooperative launch. direct_spilled_*(Task), direct_wide_spilled_*(Task): the
+// same where rectangles or classes do not fit into shared memory.
 //
 // Shapes. Legs as in legs.cuh; spans (slots); members (simulations) of (slot, place of its first leg
 // in shared memory), group by group; groups (groups); thirds (THIRDS) of 3^-depth; sizes (classes);
@@ -17,36 +18,41 @@
 // between two phases, with a barrier after each:
 //
 //   advance   Warp 0 takes the values of the round, cuts its rectangles, tests for an end, selects
-//             and plans the next round. Lanes go over points, rectangles, classes; what depends on
-//             order is done by lane 0.
+//             and plans the next round. Lanes go over points, rectangles, children, classes, pairs of
+//             classes; where one thing depends on the other in order, which is seldom, lane 0 does it.
+//             This is most of the time of a search, so it is cut to few instructions: each waits for
+//             the one before.
 //   work      All warps score the points, lanes over legs, up to 4 points per warp at a time. Then
 //             they find the best of each class that has lost its best, a warp per class.
 //
 // Wide searches. Blocks (0, y, z) to (gridDim.x - 1, y, z) search group y of the launch under exit rule
-// z. Block 0 does the above. The others know nothing of rectangles: block 0 shows the points of a
-// round on a board in global memory, all blocks score them over their parts of the members and add
-// the sums there, and block 0 takes them as the round's values. A barrier over the grid costs one
-// way there and one back: the wait for the points, and the wait for the sums; the bookkeeping stands
-// between the two, so that there is one barrier per round. A cooperative launch, because blocks that
-// wait for each other must all be on the device; not a graph, because a graph of the rounds would
-// have to know their number, and would launch twice per round instead of waiting once.
+// z. Block 0 does the above. The others know nothing of rectangles: block 0 posts the candidates of a
+// round on a board in global memory, all blocks score them over their parts of the members, the
+// others answer with their sums, and block 0 adds these up. Each word of a board carries the tag of
+// its exchange, one more each time, so that whoever waits for a word sees that it has come, and
+// nobody waits for a fence or counts arrivals. Block 0 posts again only when all have answered, and
+// who answers has read the post: no word is overwritten before it is read. A cooperative launch,
+// because blocks that wait for each other must all be on the device; not a graph, because a graph of
+// the rounds would have to know their number, and would launch twice per round instead of waiting
+// once.
 //
 // A wide search can be cut: after `pause_after` evaluations block 0 saves its shared memory behind
 // what is spilled, and a launch with RESUMED goes on there. Whoever waits for the device gets it in
 // between.
 //
-// Memory. The store of rectangles lies in shared memory, or in `scratch` where the host's plan says
-// so; so do the classes; legs are staged in shared memory or read where they are. A rectangle that
-// is asked but not cut yet keeps its candidate where its depths and age will be.
+// Memory. Values and depths of rectangles lie in shared memory, or in `scratch` where the host's plan
+// says so; so do the classes; centres, which are read once per division, lie in `scratch`; legs are
+// staged in shared memory or read where they are. A rectangle that is asked but not cut yet keeps its
+// candidate where its depths and age will be.
 //
 // Order within a class: by (value, age), the age as in src/direct/classes.rs. There classes are
 // heaps. Here they are no structure at all: only their best is known, and a class that loses it is
 // searched through, by lanes that would wait otherwise.
 //
-// Preconditions. blockDim.x is a multiple of 32 and at most MAX_THREADS, or MAX_WIDE_THREADS. Boards
-// are zero when a launch begins. Dynamic shared memory holds
-// what `Layout` says. Two axes. 1 <= capacity <= 2^17, for depths have 15 bits and take four
-// evaluations each. The rest as in evaluate.cu.
+// Preconditions. blockDim.x is a multiple of 32 and at most MAX_THREADS, or MAX_WIDE_THREADS. No word
+// of a board has a tag of the launch when it begins. Dynamic shared memory holds what `Layout` says.
+// Two axes. 1 <= capacity <= 2^17, for depths have 15 bits and take four evaluations each. The rest as
+// in evaluate.cu.
 //
 // Determinism. Profits have the canonical order of summation, sums are integers, and the bookkeeping
 // is f64 without contraction, with ties broken by age. No number of threads shows.
@@ -651,8 +657,7 @@ TRISECT_DEVICE void enter_pair(unsigned flags, const Store& store, unsigned plus
 
 // --- the end of a round ---
 
-// Turns the sums of the round into values, and finds the best. All lanes get to know whether there is
-// a new one.
+// Turns the sums of the round into values, and finds the best. Lanes over points.
 TRISECT_DEVICE void take_values(State& state, const Store& store, const Group& group) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned start = state.evaluated;

@@ -603,7 +603,7 @@ fn wide_searches_are_cut_into_launches_and_share_the_device() {
         ..long
     };
     let task = SearchTask::new(&groups, &RULES[..1], &bounds, &until_then).unwrap();
-    let mut cpu = Evaluator::cpu(&batch, &options()).unwrap();
+    let cpu = Evaluator::cpu(&batch, &options()).unwrap();
     let expected = expected(&cpu, &task)[0];
     assert_eq!(cut.evaluations, expected.evaluations);
     assert_eq!((cut.point, cut.value), (expected.point, expected.value));

@@ -172,13 +172,12 @@ impl SearchBuffers {
     ) -> Result<(Option<&Buffer<u64>>, u32), Error> {
         let had = self.boards.as_ref().map_or(0, |(had, _)| *had);
         let boards = grown(&mut self.boards, gpu, "the boards of searches", words)?;
+        let (first, clears) = first_tag(self.next_tag, tags, had < words);
         if let Some(boards) = boards
-            && (had < words || self.next_tag.checked_add(tags).is_none())
+            && clears
         {
             gpu.zero(boards, had.max(words))?;
-            self.next_tag = 1;
         }
-        let first = self.next_tag;
         self.next_tag = first.saturating_add(tags);
         Ok((boards, first))
     }
@@ -189,6 +188,15 @@ impl SearchBuffers {
             + self.parts.host_bytes()
             + self.members.host_bytes()
             + self.found.host_bytes()
+    }
+}
+
+/// The first of so many tags that no word has, where the words have those before `next` or, where they
+/// are `new`, any; and whether the words must be cleared for that.
+fn first_tag(next: u32, tags: u32, new: bool) -> (u32, bool) {
+    match next.checked_add(tags) {
+        Some(_) if !new => (next, false),
+        _ => (1, true),
     }
 }
 
@@ -660,6 +668,18 @@ const _: () =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_begin_again_only_on_cleared_words() {
+        assert_eq!(first_tag(1, 502, true), (1, true));
+        assert_eq!(first_tag(503, 502, false), (503, false));
+        assert_eq!(first_tag(503, 502, true), (1, true));
+        assert_eq!(
+            first_tag(u32::MAX - 502, 502, false),
+            (u32::MAX - 502, false)
+        );
+        assert_eq!(first_tag(u32::MAX - 501, 502, false), (1, true));
+    }
 
     #[test]
     fn every_stop_has_its_reason_and_an_overflow_has_no_result() {
