@@ -430,7 +430,8 @@ TRISECT_DEVICE void score(const Task& task, const Group& group, const uint2* mar
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
     const unsigned members = group.members;
-    const unsigned chunks = (asked + N - 1) / N;
+    // A part without members leaves its sums as they are.
+    const unsigned chunks = members > 0 ? (asked + N - 1) / N : 0;
     // PERF: divisions of integers are some twenty instructions each.
     unsigned shares = 1;
     if (members > 1 && chunks < warps) {

@@ -163,7 +163,7 @@ private:
 };
 
 /// What a warp does together.
-enum class Collective { barrier, exchange, ballot };
+enum class Collective { barrier, exchange, ballot, match };
 
 inline dim3 at(unsigned index, dim3 extent) {
     return {index % extent.x, index / extent.x % extent.y, index / (extent.x * extent.y)};
@@ -342,6 +342,12 @@ inline void finish_collective(Block& block, unsigned fiber) {
                 fail("a shuffle reads a lane outside its mask");
             }
             other.result = block.fibers[warp + other.source].value;
+        } else if (first.collective == Collective::match) {
+            other.result = 0;
+            for (unsigned one = 0; one < WARP; ++one) {
+                const bool alike = (first.mask >> one & 1) != 0 && block.fibers[warp + one].value == other.value;
+                other.result |= std::uint64_t{alike} << one;
+            }
         }
     }
     for (unsigned lane = 0; lane < WARP; ++lane) {
@@ -575,7 +581,8 @@ inline unsigned rank() { return self.rank; }
 
 inline void block_barrier() { self.team->barrier.arrive_and_wait(); }
 
-inline void sleep() { std::this_thread::sleep_for(std::chrono::microseconds(20)); }
+/// Long enough that many who wait leave the machine to those for whom they wait.
+inline void sleep() { std::this_thread::sleep_for(std::chrono::microseconds(500)); }
 
 /// Each fence comes after those before it, and with them what they made visible: ThreadSanitizer does not follow
 /// fences as such.
@@ -602,7 +609,8 @@ inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t va
         result = values[source];
     } else {
         for (unsigned lane = 0; lane < WARP; ++lane) {
-            result |= std::uint64_t{values[lane] != 0} << lane;
+            const bool votes = kind == Collective::match ? values[lane] == value : values[lane] != 0;
+            result |= std::uint64_t{votes} << lane;
         }
     }
     // Nobody gives the next value before all have read this one.
@@ -757,11 +765,8 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
 }
 
 inline unsigned __match_any_sync(unsigned mask, unsigned value) {
-    unsigned alike = 0;
-    for (unsigned lane = 0; lane < cuda_host::WARP; ++lane) {
-        alike |= (cuda_host::shuffle(mask, value, lane) == value ? 1u : 0u) << lane;
-    }
-    return alike & mask;
+    return static_cast<unsigned>(
+        cuda_host::collective(cuda_host::Collective::match, mask, value, cuda_host::lane()));
 }
 
 inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
