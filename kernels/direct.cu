@@ -250,7 +250,9 @@ struct State {
     unsigned stop;
     // The iteration goes on: all rectangles it had selected were retired.
     unsigned again;
-    unsigned padding[2];
+    // Wide searches: evaluations at which the launch ends.
+    unsigned pause;
+    unsigned padding;
 };
 
 static_assert(sizeof(State) == STATE_BYTES && STATE_BYTES % 16 == 0, "");
@@ -288,7 +290,7 @@ struct Store {
     // (classes), by level. Sizes are kept here because a selection reads them again and again.
     Head* heads;
     double* sizes;
-    // (classes), scratch of a selection: slopes of the candidates.
+    // (classes), scratch of a selection: slopes of the candidates, or of few their values and sizes.
     double* slopes;
     double* largest;
     // (classes), NONE in between. While a round enters its classes: first division of the class that
@@ -903,10 +905,11 @@ TRISECT_DEVICE bool stays(double value, double size, double least, double larges
     return largest <= least ? !(value - least * size > threshold) : (flags & SCIPY) != 0;
 }
 
-// The same for `count` <= WIDTH candidates whose values descend with the sizes: those that are
-// potentially optimal, as bits. Values are in `slopes` and sizes in `largest`.
+// Which of `count` <= WIDTH candidates are potentially optimal, as bits, where values descend with the
+// sizes. Values are in `slopes` and sizes in `largest`.
 //
-// Lanes are WIDTH larger candidates times as many smaller ones as that leaves: a division takes long.
+// PERF: lanes are WIDTH larger candidates times as many smaller ones as that leaves, for a division
+// takes long.
 template <unsigned WIDTH>
 TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store& store, const Task& task,
                                          unsigned count) {
@@ -1546,7 +1549,7 @@ TRISECT_DEVICE void answer(unsigned long long* board, unsigned tag, const long l
 TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long long* sums,
                            unsigned points) {
     // PERF: so many words are on their way at a time.
-    constexpr unsigned AT_ONCE = 3;
+    constexpr unsigned AT_ONCE = 2;
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
     const unsigned shares = points < warps ? warps / points : 1;
@@ -1629,7 +1632,6 @@ TRISECT_DEVICE void search_wide(const Task& task) {
     float4* const saved = reinterpret_cast<float4*>(layout.rest);
     const unsigned bytes =
         static_cast<unsigned>(reinterpret_cast<unsigned char*>(layout.members) - kept);
-    unsigned pause = 0;
     if (leads) {
         if ((task.flags & RESUMED) != 0) {
             copy(reinterpret_cast<float4*>(kept), saved, bytes);
@@ -1637,19 +1639,20 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             begin(state, store, task);
         }
         __syncthreads();
-        const unsigned left = ~0u - state.evaluated;
-        pause = state.evaluated + (task.pause_after < left ? task.pause_after : left);
+        if (threadIdx.x == 0) {
+            const unsigned left = ~0u - state.evaluated;
+            state.pause = state.evaluated + (task.pause_after < left ? task.pause_after : left);
+        }
+        __syncthreads();
     }
     // Points of the round that have been scored.
     unsigned scored = 0;
     for (unsigned tag = task.first_tag;; ++tag) {
         unsigned points = 0;
-        unsigned asked = 0;
         if (leads) {
-            asked = state.asked;
             const uint2* const marks = store.marks + state.evaluated + scored;
-            if (state.stop == RUNNING && state.evaluated < pause) {
-                points = asked - scored;
+            if (state.stop == RUNNING && state.evaluated < state.pause) {
+                points = state.asked - scored;
                 points = points < WIDE_POINTS ? points : WIDE_POINTS;
             }
             post(board, tag, marks, points);
@@ -1685,9 +1688,11 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
             store.values[state.evaluated + scored + i] = sums[i];
         }
-        __syncthreads();
         scored += points;
-        if (scored < asked) {
+        // Asked before the first warp goes on to the next round.
+        const bool is_done = scored == state.asked;
+        __syncthreads();
+        if (!is_done) {
             continue;
         }
         scored = 0;
