@@ -62,7 +62,8 @@ namespace direct {
 
 // --- what the host must know ---
 
-// Threads per block at most: registers are allotted for four such blocks per multiprocessor.
+// Threads per block at most: registers are allotted for four such blocks per multiprocessor, for
+// three where something is spilled, for addresses then take twice as many.
 constexpr unsigned MAX_THREADS = 256;
 
 // The same for wide searches: one such block per multiprocessor.
@@ -422,7 +423,8 @@ struct FarLegs {
 };
 
 // The points of a round, N at a time: `marks` to `values`. Warps share the points and, where there
-// are more warps than that makes, the members of the group; then `values` are added to.
+// are more warps than that makes, the members of the group; then `values` are added to. One member at
+// least.
 template <unsigned N, bool AtClose, class Source>
 TRISECT_DEVICE void score(const Task& task, const Group& group, const uint2* marks,
                           long long* values, unsigned asked, const Source& source) {
@@ -432,8 +434,7 @@ TRISECT_DEVICE void score(const Task& task, const Group& group, const uint2* mar
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
     const unsigned members = group.members;
-    // A part without members leaves its sums as they are.
-    const unsigned chunks = members > 0 ? (asked + N - 1) / N : 0;
+    const unsigned chunks = (asked + N - 1) / N;
     // PERF: divisions of integers are some twenty instructions each.
     unsigned shares = 1;
     if (members > 1 && chunks < warps) {
@@ -1669,10 +1670,13 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             sums[i] = 0;
         }
         __syncthreads();
-        if (at_close) {
-            score<Legs, true>(task, part, layout, candidates, sums, points);
-        } else {
-            score<Legs, false>(task, part, layout, candidates, sums, points);
+        // A part may have no members; then its sums are 0.
+        if (part.members > 0) {
+            if (at_close) {
+                score<Legs, true>(task, part, layout, candidates, sums, points);
+            } else {
+                score<Legs, false>(task, part, layout, candidates, sums, points);
+            }
         }
         if (leads && scored == 0) {
             for (unsigned i = warp; i < state.dirty; i += warps) {
@@ -1741,17 +1745,17 @@ direct_bf16(const direct::Task task) {
     direct::search<HalfBars<Bf16>, false>(task);
 }
 
-extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 3)
 direct_spilled_f32(const direct::Task task) {
     direct::search<StoredLegs, true>(task);
 }
 
-extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 3)
 direct_spilled_f16(const direct::Task task) {
     direct::search<HalfBars<F16>, true>(task);
 }
 
-extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 3)
 direct_spilled_bf16(const direct::Task task) {
     direct::search<HalfBars<Bf16>, true>(task);
 }
