@@ -577,7 +577,7 @@ fn wide_searches_are_cut_into_launches_and_share_the_device() {
     let batch = batch_with_plateaus(Kind::Ties, &[3500, 3500]);
     let groups = Groups::new(&Sharing::All, 2).unwrap();
     let long = DirectOptions {
-        max_evaluations: 9000,
+        max_evaluations: 12_000,
         volume_tolerance: 0.0,
         side_tolerance: 0.0,
         ..DirectOptions::production()
@@ -597,7 +597,7 @@ fn wide_searches_are_cut_into_launches_and_share_the_device() {
     assert_eq!(standin.get("wide_launches"), 3);
     assert_eq!(cut.stop, StopReason::Cancelled);
     let budget = usize::try_from(cut.evaluations).unwrap();
-    assert!(budget > 1000 && budget < 9000, "{budget}");
+    assert!(budget > 1000 && budget < long.max_evaluations, "{budget}");
     let until_then = DirectOptions {
         max_evaluations: budget,
         ..long
