@@ -110,10 +110,12 @@ constexpr unsigned MEMBER_BYTES = 16;
 constexpr unsigned CENTRE_BYTES = 16;
 
 // Wide searches: points that are scored at a time, bytes of shared memory for them (candidates and
-// sums), and words of a board: those that block 0 posts, and the answers of each block.
+// sums), and words of a board: what block 0 posts, POSTS times the same, and the answers of each block.
 constexpr unsigned WIDE_POINTS = 256;
 constexpr unsigned WIDE_BYTES = 16 * WIDE_POINTS;
-constexpr unsigned POSTED_WORDS = 2 * WIDE_POINTS + 2;
+constexpr unsigned POSTS = 8;
+constexpr unsigned POST_WORDS = 2 * WIDE_POINTS + 16;
+constexpr unsigned POSTED_WORDS = POSTS * POST_WORDS;
 constexpr unsigned ANSWER_WORDS = 2 * WIDE_POINTS;
 
 // The group of a block, or the part of it that a block of a wide search scores.
@@ -1500,16 +1502,17 @@ TRISECT_DEVICE unsigned await_word(const unsigned long long* at, unsigned tag) {
     return static_cast<unsigned>(word);
 }
 
-// Shows the other blocks the candidates of an exchange, none at the end. All threads of block 0.
+// Shows the other blocks the candidates of an exchange, none at the end: their number and their words.
+// PERF: several times, each by a warp for some of the blocks, that not all wait at the same lines of
+// the cache. All threads of block 0.
 TRISECT_DEVICE void post(unsigned long long* board, unsigned tag, const uint2* candidates,
                          unsigned points) {
-    for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
-        const uint2 pair = candidates[i];
-        store_relaxed(board + 2 + 2 * i, tagged(pair.x, tag));
-        store_relaxed(board + 3 + 2 * i, tagged(pair.y, tag));
-    }
-    if (threadIdx.x == 0) {
-        store_relaxed(board, tagged(points, tag));
+    const unsigned* const words = reinterpret_cast<const unsigned*>(candidates);
+    for (unsigned copy = threadIdx.x / WARP_LANES; copy < POSTS; copy += blockDim.x / WARP_LANES) {
+        unsigned long long* const at = board + copy * POST_WORDS;
+        for (unsigned i = threadIdx.x % WARP_LANES; i <= 2 * points; i += WARP_LANES) {
+            store_relaxed(at + i, tagged(i == 0 ? points : words[i - 1], tag));
+        }
     }
 }
 
@@ -1518,13 +1521,26 @@ TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag
                                    uint2* candidates, unsigned* count) {
     if (threadIdx.x < WARP_LANES) {
         const unsigned lane = threadIdx.x;
-        // PERF: number and candidates at a time.
-        unsigned long long word = load_relaxed(board + 2 + lane);
-        const unsigned points = await_word(board, tag);
+        const unsigned long long* const at = board + blockIdx.x % POSTS * POST_WORDS;
         unsigned* const words = reinterpret_cast<unsigned*>(candidates);
-        for (unsigned i = lane; i < 2 * points; i += WARP_LANES) {
-            words[i] = i == lane && has_tag(word, tag) ? static_cast<unsigned>(word)
-                                                       : await_word(board + 2 + i, tag);
+        unsigned points;
+        unsigned long long word;
+        // PERF: number and candidates at a time; what does not fit into a warp comes afterwards.
+        for (;;) {
+            word = load_relaxed(at + lane);
+            points = __shfl_sync(ALL_LANES, static_cast<unsigned>(word), 0);
+            // Unless the number has come there is no knowing who waits, and lane 0 does.
+            const bool waits = !has_tag(word, tag) && (lane == 0 || lane <= 2 * points);
+            if (__ballot_sync(ALL_LANES, waits) == 0) {
+                break;
+            }
+            __nanosleep(20);
+        }
+        for (unsigned i = lane; i <= 2 * points; i += WARP_LANES) {
+            if (i > 0) {
+                words[i - 1] =
+                    i == lane ? static_cast<unsigned>(word) : await_word(at + i, tag);
+            }
         }
         if (lane == 0) {
             *count = points;
@@ -1549,7 +1565,8 @@ TRISECT_DEVICE void answer(unsigned long long* board, unsigned tag, const long l
 // and parts of the blocks.
 TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long long* sums,
                            unsigned points) {
-    // PERF: so many words are on their way at a time.
+    // PERF: the words of so many blocks are on their way at a time, and all are asked for again until
+    // all have come: who waited for one after the other would wait for the way each time.
     constexpr unsigned AT_ONCE = 2;
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
@@ -1562,29 +1579,26 @@ TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long l
         unsigned long long total = 0;
         for (unsigned first = 1 + share * WARP_LANES + lane; first < gridDim.x;
              first += AT_ONCE * shares * WARP_LANES) {
-            unsigned long long low[AT_ONCE];
-            unsigned long long high[AT_ONCE];
+            unsigned long long sum;
+            bool waits;
+            do {
+                sum = 0;
+                waits = false;
 #pragma unroll
-            for (unsigned k = 0; k < AT_ONCE; ++k) {
-                const unsigned block = first + k * shares * WARP_LANES;
-                if (block < gridDim.x) {
-                    low[k] = load_relaxed(answers + 2 * block);
-                    high[k] = load_relaxed(answers + 2 * block + 1);
+                for (unsigned k = 0; k < AT_ONCE; ++k) {
+                    const unsigned block = first + k * shares * WARP_LANES;
+                    if (block < gridDim.x) {
+                        const unsigned long long low = load_relaxed(answers + 2 * block);
+                        const unsigned long long high = load_relaxed(answers + 2 * block + 1);
+                        waits |= !(has_tag(low, tag) && has_tag(high, tag));
+                        sum += high << 32 | static_cast<unsigned>(low);
+                    }
                 }
-            }
-#pragma unroll
-            for (unsigned k = 0; k < AT_ONCE; ++k) {
-                const unsigned block = first + k * shares * WARP_LANES;
-                if (block < gridDim.x) {
-                    const unsigned bits = has_tag(low[k], tag)
-                                              ? static_cast<unsigned>(low[k])
-                                              : await_word(answers + 2 * block, tag);
-                    const unsigned more = has_tag(high[k], tag)
-                                              ? static_cast<unsigned>(high[k])
-                                              : await_word(answers + 2 * block + 1, tag);
-                    total += static_cast<unsigned long long>(more) << 32 | bits;
+                if (waits) {
+                    __nanosleep(20);
                 }
-            }
+            } while (waits);
+            total += sum;
         }
         __syncwarp();
 #pragma unroll

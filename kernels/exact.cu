@@ -124,11 +124,16 @@ TRISECT_DEVICE long long nearest(double x) {
     return __double2ll_rd(x + 0.5);
 }
 
-// A multiplier as mantissa * 2^-right units of value per unit of weight.
+// A multiplier as mantissa * 2^-right units of value per unit of weight. The mantissa has 31 bits at
+// most; where the multiplier is neither great nor tiny, `right` is from LEAST_RIGHT to GREATEST_RIGHT.
 struct Factor {
     int mantissa;
     int right;
 };
+
+// Of a weight below 2^54, shifted right by so much, 31 bits are left at most; and as many are lost.
+constexpr int LEAST_RIGHT = 23;
+constexpr int GREATEST_RIGHT = 31;
 
 TRISECT_DEVICE Factor make_factor(float multiplier, int shift) {
     const int bits = __float_as_int(multiplier);
@@ -136,7 +141,14 @@ TRISECT_DEVICE Factor make_factor(float multiplier, int shift) {
     const int fraction = bits & 0x7fffff;
     const int mantissa = exponent == 0 ? fraction : fraction | 0x800000;
     const int scale = exponent == 0 ? -149 : exponent - 150;
-    return {bits < 0 ? -mantissa : mantissa, -(scale + shift)};
+    Factor factor = {mantissa, -(scale + shift)};
+    // 24 bits have room for 7 more. A mantissa of 0 is 0 with any `right`.
+    if (mantissa == 0 || (factor.right < LEAST_RIGHT && factor.right >= LEAST_RIGHT - 7)) {
+        factor.mantissa <<= (LEAST_RIGHT - factor.right) & 7;
+        factor.right = LEAST_RIGHT;
+    }
+    factor.mantissa = bits < 0 ? -factor.mantissa : factor.mantissa;
+    return factor;
 }
 
 // As the shared memory holds it.
@@ -148,8 +160,18 @@ TRISECT_DEVICE Factor unpacked(long long both) {
     return {static_cast<int>(both), static_cast<int>(both >> 32)};
 }
 
-// The product of two numbers in one instruction: the compiler does not see that where it knows the
-// sign of one of them.
+// sum + a * b, or the product alone, in one instruction: the compiler does not see that where it
+// knows the sign of one of them.
+TRISECT_DEVICE long long add_product(long long sum, int a, int b) {
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+    asm("mad.wide.s32 %0, %1, %2, %0;" : "+l"(sum) : "r"(a), "r"(b));
+    return sum;
+#else
+    return static_cast<long long>(static_cast<unsigned long long>(sum) +
+                                  static_cast<unsigned long long>(static_cast<long long>(a) * b));
+#endif
+}
+
 TRISECT_DEVICE long long product(int a, int b) {
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
     long long both;
@@ -164,13 +186,19 @@ TRISECT_DEVICE long long product(int a, int b) {
 // `MayRise`: a multiplier may have right < 0.
 template <bool MayRise>
 TRISECT_DEVICE long long floor_product(long long weight, Factor factor) {
+    // Two parts, for each of which 64 bits are enough: weight = upper * 2^b + lower.
+    if (LEAST_RIGHT <= factor.right && factor.right <= GREATEST_RIGHT) {
+        // PERF: nearly always, and less than half of the instructions below: b = right.
+        const int upper = static_cast<int>(weight >> factor.right);
+        const int lower = static_cast<int>(static_cast<unsigned>(weight) & ((1u << factor.right) - 1));
+        return add_product(product(lower, factor.mantissa) >> factor.right, upper, factor.mantissa);
+    }
     if (MayRise && factor.right < 0) {
         // The statistics of the group bound the product, so nothing is lost.
         const int left = -factor.right < 62 ? -factor.right : 62;
         return static_cast<long long>(
             static_cast<unsigned long long>(weight * factor.mantissa) << left);
     }
-    // Two parts, for each of which 64 bits are enough: weight = upper * 2^26 + lower.
     constexpr int LOWER_BITS = 26;
     const int upper = static_cast<int>(weight >> LOWER_BITS);
     const int lower = static_cast<int>(weight) & ((1 << LOWER_BITS) - 1);

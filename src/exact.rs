@@ -61,7 +61,7 @@ use crate::error::Error;
 use crate::profit::{ExitRule, Multipliers};
 
 use best::{Best, nearest_in_cell};
-use chunk::Source;
+use chunk::{Simulations, Source};
 use fixed::{Entered, Grid, Item, Statistics, for_each_leg};
 pub use region::{FlatRegion, Robust, RobustOptions, flat_region, robust_optimum};
 
@@ -201,9 +201,9 @@ pub fn exact_profit(
             limit: MAX_MOVE,
         });
     }
-    let statistics = chunk::statistics(pulp::Arch::new(), batch, members, fee);
-    let grid = Grid::new(&statistics, fee);
-    let entered = fixed::entered(batch, members, &grid, multipliers, exit_rule);
+    let (arch, simulations) = (pulp::Arch::new(), Simulations::Members(batch, members));
+    let grid = Grid::new(&chunk::statistics(arch, simulations, fee), fee);
+    let entered = chunk::entered(arch, simulations, &grid, multipliers, exit_rule);
     Ok(grid.profit(entered.value(&grid, multipliers), members.len()))
 }
 
@@ -324,7 +324,7 @@ impl ExactSolver {
         options: &ExactOptions,
     ) -> Result<(Found, Grid), Error> {
         let arch = self.arch;
-        let statistics = chunk::statistics(arch, batch, members, fee);
+        let statistics = chunk::statistics(arch, Simulations::Members(batch, members), fee);
         let grid = Grid::new(&statistics, fee);
         let legs = statistics.legs as usize;
         self.long.clear();

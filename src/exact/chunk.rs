@@ -11,10 +11,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::fixed::{Entered, Grid, Item, Statistics, floor_lane};
+use super::fixed::{Entered, Grid, Item, Statistics, Terms, floor_lane};
 use super::ranks::Box2;
-use crate::batch::{Batch, Weights};
-use crate::profit::{Bar, ExitRule, MAX_HIGH, Side, breakpoint};
+use crate::batch::{Batch, Simulation, Weights};
+use crate::profit::{Bar, ExitRule, MAX_HIGH, Multipliers, Side, breakpoint};
 
 /// Legs per chunk.
 pub(super) const CHUNK: usize = 64;
@@ -22,14 +22,37 @@ pub(super) const CHUNK: usize = 64;
 /// A column of a chunk.
 pub(super) type Column<T> = [T; CHUNK];
 
+/// Simulations, one after another.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Simulations<'a> {
+    Members(&'a Batch, &'a [u32]),
+    One(Option<Simulation<'a>>),
+}
+
+impl<'a> Simulations<'a> {
+    #[inline(always)]
+    fn next(&mut self) -> Option<Simulation<'a>> {
+        match self {
+            Self::Members(batch, members) => loop {
+                let (&member, rest) = members.split_first()?;
+                *members = rest;
+                if let Some(simulation) = batch.simulation(member as usize) {
+                    break Some(simulation);
+                }
+            },
+            Self::One(simulation) => simulation.take(),
+        }
+    }
+}
+
 /// Bars with their positions, chunk by chunk; always-on bars once per side.
 ///
 /// No closure is called per chunk: it would be compiled without the vector instructions of its
 /// caller.
 struct Bars<'a> {
-    batch: &'a Batch,
-    members: &'a [u32],
-    /// Bars taken of the first column of weights of the first member, and then of its second.
+    simulations: Simulations<'a>,
+    simulation: Option<Simulation<'a>>,
+    /// Bars taken of the first column of weights of the simulation, and then of its second.
     taken: usize,
     close: Column<f32>,
     high: Column<f32>,
@@ -42,11 +65,11 @@ struct Bars<'a> {
 
 impl<'a> Bars<'a> {
     #[inline(always)]
-    fn new(batch: &'a Batch, members: &'a [u32]) -> Self {
+    fn new(mut simulations: Simulations<'a>) -> Self {
         let zero = [0.0; CHUNK];
         Self {
-            batch,
-            members,
+            simulation: simulations.next(),
+            simulations,
             taken: 0,
             close: zero,
             high: zero,
@@ -73,12 +96,8 @@ impl<'a> Bars<'a> {
     fn next(&mut self) -> bool {
         let mut filled = 0;
         while filled < CHUNK {
-            let Some((&member, rest)) = self.members.split_first() else {
+            let Some(simulation) = &self.simulation else {
                 break;
-            };
-            let Some(simulation) = self.batch.simulation(member as usize) else {
-                self.members = rest;
-                continue;
             };
             let bars = simulation.bars();
             let (first, second) = match simulation.weights {
@@ -100,7 +119,7 @@ impl<'a> Bars<'a> {
             filled = into.end;
             self.taken += end - start;
             if self.taken == bars * (1 + usize::from(second.is_some())) {
-                (self.members, self.taken) = (rest, 0);
+                (self.simulation, self.taken) = (self.simulations.next(), 0);
             }
         }
         self.position[filled..].fill(0.0);
@@ -109,17 +128,12 @@ impl<'a> Bars<'a> {
 }
 
 /// Statistics of some simulations.
-pub(super) fn statistics(arch: pulp::Arch, batch: &Batch, members: &[u32], fee: f64) -> Statistics {
-    arch.dispatch(Survey {
-        batch,
-        members,
-        fee,
-    })
+pub(super) fn statistics(arch: pulp::Arch, simulations: Simulations<'_>, fee: f64) -> Statistics {
+    arch.dispatch(Survey { simulations, fee })
 }
 
 struct Survey<'a> {
-    batch: &'a Batch,
-    members: &'a [u32],
+    simulations: Simulations<'a>,
     fee: f64,
 }
 
@@ -128,13 +142,9 @@ impl WithSimd for Survey<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Statistics {
-        let Self {
-            batch,
-            members,
-            fee,
-        } = self;
+        let Self { simulations, fee } = self;
         let mut statistics = Statistics::default();
-        let mut bars = Bars::new(batch, members);
+        let mut bars = Bars::new(simulations);
         while bars.next() {
             let mut heaviest = statistics.heaviest;
             let (mut legs, mut low, mut high) = (0, 0, 0);
@@ -154,6 +164,117 @@ impl WithSimd for Survey<'_> {
             statistics.magnitude += (u128::from(high) << 32) + u128::from(low);
         }
         statistics
+    }
+}
+
+/// Sums of some simulations at a pair, on the grid of their group.
+///
+/// Gates are decided by the comparisons of the specification: the exact breakpoints would take
+/// longer than everything else.
+pub(super) fn entered(
+    arch: pulp::Arch,
+    simulations: Simulations<'_>,
+    grid: &Grid,
+    at: Multipliers,
+    exit_rule: ExitRule,
+) -> Entered {
+    arch.dispatch(Enter {
+        simulations,
+        grid,
+        at,
+        exit_rule,
+    })
+}
+
+struct Enter<'a> {
+    simulations: Simulations<'a>,
+    grid: &'a Grid,
+    at: Multipliers,
+    exit_rule: ExitRule,
+}
+
+impl WithSimd for Enter<'_> {
+    type Output = Entered;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Entered {
+        let Self {
+            simulations,
+            grid,
+            at,
+            exit_rule,
+        } = self;
+        let intraday = exit_rule == ExitRule::Intraday;
+        let mut entered = Entered::default();
+        let mut bars = Bars::new(simulations);
+        while bars.next() {
+            let mut constant = [0_i64; CHUNK];
+            let (mut slope, mut weights) = ([[0.0; CHUNK]; 2], [[0.0; CHUNK]; 2]);
+            let mut capped = [false; CHUNK];
+            for i in 0..CHUNK {
+                let (bar, position) = (bars.bar(i), bars.position[i]);
+                let (long, short) = (position > 0.0, position < 0.0);
+                let (long_high, long_low) = bar.long_gates(at);
+                let (short_high, short_low) = bar.short_gates(at);
+                let entered = [long & long_low, short & short_high];
+                // Whether the parts `H - close` and `close - L` count.
+                let high = entered[1] | entered[0] & intraday & long_high;
+                let low = entered[0] | entered[1] & intraday & short_low;
+
+                // As in `Terms`.
+                let weight = grid.weight_lane(position.abs().min(10.0));
+                let scaled = weight * grid.scale;
+                let (close, high_pred, low_pred) = (
+                    f64::from(bar.close),
+                    f64::from(bar.high_pred),
+                    f64::from(bar.low_pred),
+                );
+                let high_level = high_pred + f64::from(at.high);
+                let low_level = low_pred + f64::from(at.low);
+                let high_clamped = high_level <= 0.0;
+                let low_clamped = low_level >= 0.0;
+                capped[i] = high & (high_level >= f64::from(MAX_HIGH));
+                let high_part = floor_lane(scaled * (high_pred - close) + 0.5);
+                let low_part = floor_lane(scaled * (close - low_pred) + 0.5);
+                let high_clamp = floor_lane(-scaled * high_pred);
+                let low_clamp = floor_lane(scaled * low_pred);
+                let high_part = high_part + if high_clamped { high_clamp } else { 0 };
+                let low_part = low_part + if low_clamped { low_clamp } else { 0 };
+                constant[i] = if high { high_part } else { 0 } + if low { low_part } else { 0 };
+                let weight_if = |holds| if holds { weight } else { 0.0 };
+                slope[0][i] = weight_if(high & !high_clamped);
+                slope[1][i] = weight_if(low & !low_clamped);
+                weights[0][i] = weight_if(entered[0]);
+                weights[1][i] = weight_if(entered[1]);
+            }
+            entered.sums.c += constant.iter().sum::<i64>();
+            entered.sums.a += sum(&slope[0]);
+            entered.sums.b += sum(&slope[1]);
+            entered.weight[0] += sum(&weights[0]);
+            entered.weight[1] += sum(&weights[1]);
+            if capped.contains(&true) {
+                cap(&bars, &capped, grid, &mut entered);
+            }
+        }
+        entered
+    }
+}
+
+/// Turns what was added for a level that moves into what is due where it has reached its upper clamp.
+#[cold]
+fn cap(bars: &Bars<'_>, capped: &Column<bool>, grid: &Grid, entered: &mut Entered) {
+    for i in (0..CHUNK).filter(|&i| capped[i]) {
+        let bar = bars.bar(i);
+        let item = Item {
+            high_pred: bar.high_pred,
+            low_pred: bar.low_pred,
+            close: bar.close,
+            weight: bars.position[i].abs().min(10.0),
+            ..Item::default()
+        };
+        let terms = Terms::new(&item, grid);
+        entered.sums.c += terms.high_cap(&item, grid);
+        entered.sums.a -= f64::from(terms.weight);
     }
 }
 
@@ -202,7 +323,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(source: &Source<'a>) -> Self {
         match *source {
             Source::Batch(batch, members, exit_rule) => Self {
-                bars: Some((Bars::new(batch, members), exit_rule)),
+                bars: Some((Bars::new(Simulations::Members(batch, members)), exit_rule)),
                 items: [&[]; 2],
             },
             Source::Items(long, short) => Self {

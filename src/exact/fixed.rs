@@ -36,7 +36,7 @@
 //! 5e-12 of the sum of magnitudes if every rounding goes the same way; as they do not, about
 //! 1e-14.
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use crate::batch::{Batch, Weights};
 use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side, gates};
@@ -386,7 +386,7 @@ impl Terms {
     }
 
     /// Adds the part `H - close` at `h`.
-    #[inline]
+    #[cfg(test)]
     fn add_high(&self, item: &Item, grid: &Grid, h: f32, sums: &mut Sums) {
         sums.c += self.high;
         if f64::from(item.high_pred) + f64::from(h) <= 0.0 {
@@ -400,7 +400,7 @@ impl Terms {
 
     /// Adds the part `close - L` at `l`. Its lower clamp is never met: a gate holds only above
     /// a low that is above -1.
-    #[inline]
+    #[cfg(test)]
     fn add_low(&self, item: &Item, l: f32, sums: &mut Sums) {
         sums.c += self.low;
         if f64::from(item.low_pred) + f64::from(l) >= 0.0 {
@@ -420,7 +420,8 @@ pub(super) struct Entered {
 }
 
 impl Entered {
-    #[inline]
+    /// Adds a leg: what [`chunk::entered`](super::chunk::entered) does for many.
+    #[cfg(test)]
     pub(super) fn add(
         &mut self,
         side: Side,
@@ -549,47 +550,4 @@ pub(super) fn count_sides(batch: &Batch, members: &[u32]) -> [usize; 2] {
         }
     }
     sides
-}
-
-/// Sums of some simulations at a pair, on the grid of their group.
-pub(super) fn entered(
-    batch: &Batch,
-    members: &[u32],
-    grid: &Grid,
-    at: Multipliers,
-    exit_rule: ExitRule,
-) -> Entered {
-    pulp::Arch::new().dispatch(Enter {
-        batch,
-        members,
-        grid,
-        at,
-        exit_rule,
-    })
-}
-
-struct Enter<'a> {
-    batch: &'a Batch,
-    members: &'a [u32],
-    grid: &'a Grid,
-    at: Multipliers,
-    exit_rule: ExitRule,
-}
-
-impl WithSimd for Enter<'_> {
-    type Output = Entered;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Entered {
-        let mut entered = Entered::default();
-        for_each_leg(simd, self.batch, self.members, |_, position, item| {
-            let side = match position {
-                position if position > 0.0 => Side::Long,
-                position if position < 0.0 => Side::Short,
-                _ => return,
-            };
-            entered.add(side, &item, self.grid, self.at, self.exit_rule);
-        });
-        entered
-    }
 }

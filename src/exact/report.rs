@@ -2,9 +2,10 @@
 //! may be added in any order and by any thread.
 
 use crate::batch::Simulation;
-use crate::profit::{Bar, ExitRule, Multipliers, Side};
+use crate::profit::{ExitRule, Multipliers};
 
-use super::fixed::{Entered, Grid, Item, Statistics, Sums};
+use super::chunk::{self, Simulations};
+use super::fixed::{Entered, Grid, Statistics, Sums};
 
 /// What a simulation contributes to its group's grid.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,13 +13,8 @@ pub(crate) struct Part(Statistics);
 
 impl Part {
     pub(crate) fn of(simulation: &Simulation<'_>, fee: f64) -> Self {
-        let mut statistics = Statistics::default();
-        for (bar, position) in simulation.positions() {
-            if position != 0.0 {
-                statistics.add(&bar, position.abs().min(10.0), fee);
-            }
-        }
-        Self(statistics)
+        let simulations = Simulations::One(Some(*simulation));
+        Self(chunk::statistics(pulp::Arch::new(), simulations, fee))
     }
 
     pub(crate) fn join(mut self, other: Self) -> Self {
@@ -97,39 +93,13 @@ impl GroupGrid {
         at: Multipliers,
         exit_rule: ExitRule,
     ) -> Share {
-        let mut entered = Entered::default();
-        for (bar, position) in simulation.positions() {
-            if position != 0.0 {
-                let (side, item) = gated(&bar, position, at);
-                entered.add(side, &item, &self.0, at, exit_rule);
-            }
-        }
-        Share(entered)
+        let simulations = Simulations::One(Some(*simulation));
+        let arch = pulp::Arch::new();
+        Share(chunk::entered(arch, simulations, &self.0, at, exit_rule))
     }
 
     /// Mean profit of shares over `simulations` simulations.
     pub(crate) fn profit(&self, share: &Share, at: Multipliers, simulations: usize) -> f64 {
         self.0.profit(share.0.value(&self.0, at), simulations)
     }
-}
-
-/// A leg whose gates are only decided at `at`, by the comparisons of the specification: the exact
-/// breakpoints would take longer than everything else.
-#[inline]
-fn gated(bar: &Bar, position: f32, at: Multipliers) -> (Side, Item) {
-    let (side, (high_holds, low_holds)) = if position > 0.0 {
-        (Side::Long, bar.long_gates(at))
-    } else {
-        (Side::Short, bar.short_gates(at))
-    };
-    let always = f32::INFINITY;
-    let item = Item {
-        high_gate: if high_holds { always } else { -always },
-        low_gate: if low_holds { -always } else { always },
-        high_pred: bar.high_pred,
-        low_pred: bar.low_pred,
-        close: bar.close,
-        weight: position.abs().min(10.0),
-    };
-    (side, item)
 }

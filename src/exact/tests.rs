@@ -1,7 +1,7 @@
 //! Every fast path of the search against the slow one, on the same rank form.
 
 use super::best::Best;
-use super::chunk::{Source, Take, statistics};
+use super::chunk::{self, Simulations, Source, Take};
 use super::fixed::{self, Entered, Grid, Item, Statistics};
 use super::kinetic;
 use super::lattice::{Block, Sweep, exhaustive};
@@ -507,10 +507,79 @@ fn statistics_in_chunks_are_those_of_one_leg_at_a_time() {
             }
         });
         for arch in [pulp::Arch::new(), pulp::Arch::Scalar] {
-            let fast = statistics(arch, &batch, &members, 0.001);
+            let fast = chunk::statistics(arch, Simulations::Members(&batch, &members), 0.001);
             assert_eq!(fast, slow, "case {case}");
         }
     }
+}
+
+/// The same simulations, a quarter of their bars with highs and forecasts of them far out.
+fn with_spikes(rng: &mut Rng, batch: &Batch) -> Batch {
+    let mut builder = Batch::builder();
+    for index in 0..batch.len() {
+        let simulation = batch.simulation(index).unwrap();
+        let mut high = simulation.high.to_vec();
+        let mut high_pred = simulation.high_pred.to_vec();
+        for (high, pred) in high.iter_mut().zip(&mut high_pred) {
+            if rng.below(4) == 0 {
+                (*high, *pred) = (500.0 * *high, 500.0 * *pred);
+            }
+        }
+        let simulation = Fields {
+            high: &high[..],
+            high_pred: &high_pred,
+            ..simulation
+        };
+        builder.push(simulation).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn sums_in_chunks_are_those_of_one_leg_at_a_time() {
+    let mut rng = Rng(14);
+    let mut kinds = [0; 4];
+    for case in 0..400 {
+        let simulations = 1 + rng.below(5);
+        let batch = draw_batch(&mut rng, simulations, 150);
+        let batch = with_spikes(&mut rng, &batch);
+        let members: Vec<u32> = (0..simulations as u32).rev().collect();
+        let fee = [0.0, 0.001][rng.below(2) as usize];
+        let rule = [ExitRule::Intraday, ExitRule::AtClose][rng.below(2) as usize];
+        let reach = [0.005, 0.03, 8.0][rng.below(3) as usize];
+        let mut within = || rng.between(-reach, reach) as f32;
+        let at = Multipliers::new(within(), within());
+        let arch = pulp::Arch::Scalar;
+        let all = Simulations::Members(&batch, &members);
+        let grid = Grid::new(&chunk::statistics(arch, all, fee), fee);
+        let mut slow = Entered::default();
+        for_each_position(&batch, &members, |bar, position| {
+            if let Some((side, item)) = Item::new(bar, position) {
+                slow.add(side, &item, &grid, at, rule);
+                if at.high <= item.high_gate {
+                    kinds[0] += u32::from(f64::from(item.high_pred) + f64::from(at.high) <= 0.0);
+                    kinds[1] += u32::from(item.high_capped(at.high));
+                }
+                if at.low >= item.low_gate {
+                    kinds[2] += u32::from(f64::from(item.low_pred) + f64::from(at.low) >= 0.0);
+                    kinds[3] += 1;
+                }
+            }
+        });
+        for arch in [pulp::Arch::new(), arch] {
+            let fast = chunk::entered(arch, all, &grid, at, rule);
+            assert_eq!(fast.sums, slow.sums, "case {case}");
+            assert_eq!(fast.weight, slow.weight, "case {case}");
+            let mut sum = Entered::default();
+            for &member in &members {
+                let one = Simulations::One(batch.simulation(member as usize));
+                sum.merge(&chunk::entered(arch, one, &grid, at, rule));
+            }
+            assert_eq!(sum.sums, slow.sums, "case {case}");
+            assert_eq!(sum.weight, slow.weight, "case {case}");
+        }
+    }
+    assert!(kinds.iter().all(|&count| count > 500), "{kinds:?}");
 }
 
 #[test]
@@ -524,7 +593,7 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
         let fee = [0.0, 0.001][rng.below(2) as usize];
         let arch = [pulp::Arch::new(), pulp::Arch::Scalar][rng.below(2) as usize];
         let rule = [ExitRule::Intraday, ExitRule::AtClose][rng.below(2) as usize];
-        let all = statistics(arch, &batch, &members, fee);
+        let all = chunk::statistics(arch, Simulations::Members(&batch, &members), fee);
         let grid = Grid::new(&all, fee);
         let ends = |rng: &mut Rng| {
             let least = rng.between(-0.03, 0.03) as f32;
@@ -560,7 +629,13 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
                     parts.add(side, item, &grid, at, rule);
                 }
             }
-            let whole = fixed::entered(&batch, &members, &grid, at, rule);
+            let whole = chunk::entered(
+                arch,
+                Simulations::Members(&batch, &members),
+                &grid,
+                at,
+                rule,
+            );
             let (parts, whole) = (parts.value(&grid, at), whole.value(&grid, at));
             assert_eq!(parts, whole, "case {case}: {at:?} in {bounds:?}");
         }
@@ -580,7 +655,10 @@ fn no_pair_exceeds_the_bound_of_its_block() {
         let fee = [0.0, 0.001][rng.below(2) as usize];
         let arch = [pulp::Arch::new(), pulp::Arch::Scalar][rng.below(2) as usize];
         let rule = [ExitRule::Intraday, ExitRule::AtClose][rng.below(2) as usize];
-        let grid = Grid::new(&statistics(arch, &batch, &members, fee), fee);
+        let grid = Grid::new(
+            &chunk::statistics(arch, Simulations::Members(&batch, &members), fee),
+            fee,
+        );
         let bounds = draw_box(&mut rng);
         let mut floor = f64::NEG_INFINITY;
         let source = Source::Batch(&batch, &members, rule);
@@ -607,7 +685,13 @@ fn no_pair_exceeds_the_bound_of_its_block() {
                 clamp(of_high.high_gate, bounds.high),
                 clamp(of_low.low_gate, bounds.low),
             );
-            let entered = fixed::entered(&batch, &members, &grid, at, rule);
+            let entered = chunk::entered(
+                arch,
+                Simulations::Members(&batch, &members),
+                &grid,
+                at,
+                rule,
+            );
             let value = entered.value(&grid, at) as f64;
             let bound = zoom.bound_at(at);
             assert!(value <= bound, "case {case}: {value} at {at:?}, {bound}");
@@ -651,7 +735,10 @@ fn a_group_that_is_zoomed_has_the_optimum_of_all_its_ranks() {
             }
         });
         let arch = pulp::Arch::new();
-        let grid = Grid::new(&statistics(arch, &batch, &members, fee), fee);
+        let grid = Grid::new(
+            &chunk::statistics(arch, Simulations::Members(&batch, &members), fee),
+            fee,
+        );
         let base = Entered::default();
         let corner = Corner::Greatest;
         ranks.build(arch, &long, &short, &base, &grid, &bounds, corner);

@@ -26,7 +26,7 @@ pub(super) const MOST_RECTANGLES: usize = 100_000;
 /// Of a wide search: shared memory for the points that are scored at a time, and words of a board,
 /// once and per block.
 const WIDE_BYTES: usize = 4096;
-const POSTED_WORDS: usize = 514;
+const POSTED_WORDS: usize = 4224;
 const ANSWER_WORDS: usize = 512;
 
 /// Threads of a block of a wide search: all that a multiprocessor has registers for.
