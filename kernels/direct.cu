@@ -1519,28 +1519,41 @@ TRISECT_DEVICE void post(unsigned long long* board, unsigned tag, const uint2* c
 // Waits for them; returns how many. All threads of another block.
 TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag,
                                    uint2* candidates, unsigned* count) {
+    // PERF: so many words per lane are asked for at a time, with the number; what does not fit comes
+    // afterwards.
+    constexpr unsigned AT_ONCE = 2;
     if (threadIdx.x < WARP_LANES) {
         const unsigned lane = threadIdx.x;
         const unsigned long long* const at = board + blockIdx.x % POSTS * POST_WORDS;
         unsigned* const words = reinterpret_cast<unsigned*>(candidates);
         unsigned points;
-        unsigned long long word;
-        // PERF: number and candidates at a time; what does not fit into a warp comes afterwards.
+        unsigned long long first[AT_ONCE];
         for (;;) {
-            word = load_relaxed(at + lane);
-            points = __shfl_sync(ALL_LANES, static_cast<unsigned>(word), 0);
+#pragma unroll
+            for (unsigned k = 0; k < AT_ONCE; ++k) {
+                first[k] = load_relaxed(at + k * WARP_LANES + lane);
+            }
+            points = __shfl_sync(ALL_LANES, static_cast<unsigned>(first[0]), 0);
             // Unless the number has come there is no knowing who waits, and lane 0 does.
-            const bool waits = !has_tag(word, tag) && (lane == 0 || lane <= 2 * points);
+            bool waits = lane == 0 && !has_tag(first[0], tag);
+#pragma unroll
+            for (unsigned k = 0; k < AT_ONCE; ++k) {
+                waits |= k * WARP_LANES + lane <= 2 * points && !has_tag(first[k], tag);
+            }
             if (__ballot_sync(ALL_LANES, waits) == 0) {
                 break;
             }
             __nanosleep(20);
         }
-        for (unsigned i = lane; i <= 2 * points; i += WARP_LANES) {
-            if (i > 0) {
-                words[i - 1] =
-                    i == lane ? static_cast<unsigned>(word) : await_word(at + i, tag);
+#pragma unroll
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            const unsigned i = k * WARP_LANES + lane;
+            if (0 < i && i <= 2 * points) {
+                words[i - 1] = static_cast<unsigned>(first[k]);
             }
+        }
+        for (unsigned i = AT_ONCE * WARP_LANES + lane; i <= 2 * points; i += WARP_LANES) {
+            words[i - 1] = await_word(at + i, tag);
         }
         if (lane == 0) {
             *count = points;

@@ -39,7 +39,9 @@
 use pulp::Simd;
 
 use crate::batch::{Batch, Weights};
-use crate::profit::{Bar, ExitRule, Leg, MAX_HIGH, Multipliers, Side, gates};
+#[cfg(test)]
+use crate::profit::ExitRule;
+use crate::profit::{Bar, Leg, MAX_HIGH, Multipliers, Side, gates};
 
 /// Fraction bits of the magnitudes in [`Statistics`].
 const MAGNITUDE_BITS: i32 = 36;
