@@ -44,22 +44,22 @@ pub struct Recommendation {
     pub because: String,
 }
 
-// Measured on the CPU, in nanoseconds: the scale from `cargo bench --bench optimize` on one core of
-// an Intel Xeon with AVX-512, the split from ratios of the example `strategies` at 50 to 200,000
-// bars per simulation. They meet those within a third. Two cores of an AMD EPYC with AVX2 take 2.4
-// times as long, in the same ratios within a tenth.
+// Measured in nanoseconds on one core of an AMD EPYC with AVX2 at 2.45 GHz, with the example
+// `strategies` at 50 to 20,000 bars per simulation: they meet the least times of several runs within a
+// third, and exact optima of 20,000 bars within twice. At 200,000 bars DIRECT takes up to twice as long.
 
 /// Per bar and candidate of DIRECT.
 const SCORE: f64 = 0.19;
 
 /// Bookkeeping of DIRECT per evaluation and search.
-const STEP: f64 = 78.0;
+const STEP: f64 = 120.0;
 
 /// Per bar: baselines and results, reported as exact sums.
-const REPORT: f64 = 58.0;
+const REPORT: f64 = 25.0;
 
-/// Exact optimum, per bar.
-const EXACT: f64 = 120.0;
+/// Exact optimum, per bar and per group.
+const EXACT: f64 = 150.0;
+const EXACT_GROUP: f64 = 7000.0;
 
 /// Start of a set of threads.
 const START_THREADS: f64 = 2e5;
@@ -105,8 +105,8 @@ const CONSIDERED: [Strategy; 10] = [
 impl Strategy {
     /// The strategy that is expected to take the least time of those that reach the wanted quality.
     ///
-    /// The times of the CPU were measured on one machine, which another resembles in their ratios;
-    /// the times of GPUs are derived from counted instructions, not measured. What a strategy
+    /// The times of the CPU were measured on one machine, which others resemble in their ratios; the
+    /// times of GPUs are derived from counted instructions, not measured. What a strategy
     /// promises is its [`Strategy::promised_quality`].
     ///
     /// # Errors
@@ -197,12 +197,13 @@ impl Workload {
             START_THREADS + score / threads + (step + REPORT * bars) / busy
         };
         let gpu = |instructions: f64| START_GPU + instructions / GPU_RATE + REPORT * bars / busy;
+        let exact = (EXACT + REPORT) * bars + EXACT_GROUP * groups;
         match strategy {
             Strategy::Fast => alone(direct(100.0)),
             Strategy::Threads => threaded(direct(500.0)),
             Strategy::ThreadsFast => threaded(direct(100.0)),
-            Strategy::Exact => (EXACT + REPORT) * bars,
-            Strategy::ExactThreads => START_THREADS + (EXACT + REPORT) * bars / busy,
+            Strategy::Exact => exact,
+            Strategy::ExactThreads => START_THREADS + exact / busy,
             Strategy::GpuPerSimulation | Strategy::GpuChunks | Strategy::GpuAll => {
                 gpu(500.0 * (GPU_SCORE * bars + GPU_STEP * groups))
             }
