@@ -772,7 +772,8 @@ TRISECT_DEVICE bool enter_unordered(State& state, const Store& store, unsigned f
     if (all > WARP_LANES && order_matters(state, store, flags)) {
         return true;
     }
-    for (unsigned start = 0; start < all; start += WARP_LANES) {
+    unsigned start = 0;
+    do {
         const unsigned i = start + lane;
         const bool enters = i < all;
         const bool is_child = i < children;
@@ -814,16 +815,18 @@ TRISECT_DEVICE bool enter_unordered(State& state, const Store& store, unsigned f
                 return true;
             }
         }
+        const unsigned highest = ~least_of_warp(enters ? ~(level + 1) : NONE);
+        used = highest > used ? highest : used;
+        // All have read the heads.
+        __syncwarp();
         if (enters && !behind &&
             (head.rect == NONE || value < head.value ||
              (value == head.value && age < head.age))) {
             store.heads[level] = {value, rect, age};
         }
-        const unsigned highest = ~least_of_warp(enters ? ~(level + 1) : NONE);
-        used = highest > used ? highest : used;
         __syncwarp();
-    }
-    __syncwarp();
+        start += WARP_LANES;
+    } while (start < all);
     if (lane == 0) {
         state.classes = used;
         state.age += (CHILDREN + 1) * planned;

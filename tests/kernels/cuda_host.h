@@ -15,8 +15,8 @@
 //   result under one of these, for the data it guards is not there yet or gone already.
 // * Threads (`-DCUDA_HOST_THREADS`, and always under AddressSanitizer and ThreadSanitizer, which do
 //   not follow a change of stacks; C++20): one OS thread per CUDA thread, two blocks at a time. Barriers
-//   order only those who take part, so ThreadSanitizer sees a missing one, and a plain store where
-//   blocks need an atomic.
+//   order only those who take part, and votes and exchanges of a warp order nothing, so ThreadSanitizer sees
+//   a missing barrier, and a plain store where blocks need an atomic.
 //
 // What is checked, and ends the process with a message on stderr:
 //
@@ -550,10 +550,44 @@ constexpr unsigned TEAMS = 2;
 /// Without a finished block for so long, some threads wait for others that never come.
 constexpr std::chrono::seconds PATIENCE{120};
 
+/// Where the lanes of a warp exchange values. As on the device, that orders nothing else: ThreadSanitizer does not
+/// look into these functions, and does not take them for a barrier.
+struct Meeting {
+    std::uint64_t values[WARP];
+    /// Of all meetings together.
+    std::uint64_t arrived = 0;
+
+    /// Waits until all lanes have come so often as this one.
+    [[gnu::no_sanitize("thread")]] void arrive_and_wait() {
+        const std::uint64_t before = __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
+        while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < (before / WARP + 1) * WARP) {
+            std::this_thread::yield();
+        }
+    }
+
+    [[gnu::no_sanitize("thread")]] std::uint64_t exchange(Collective kind, unsigned lane, std::uint64_t value,
+                                                          unsigned source) {
+        values[lane] = value;
+        arrive_and_wait();
+        std::uint64_t result = 0;
+        if (kind == Collective::exchange) {
+            result = values[source];
+        } else {
+            for (unsigned other = 0; other < WARP; ++other) {
+                const bool votes = kind == Collective::match ? values[other] == value : values[other] != 0;
+                result |= std::uint64_t{votes} << other;
+            }
+        }
+        // Nobody gives the next value before all have read this one.
+        arrive_and_wait();
+        return result;
+    }
+};
+
 /// The threads that run one block, and then the next.
 struct Team {
     Team(unsigned threads, std::size_t shared_bytes)
-        : between_blocks(threads), barrier(threads), shared(shared_bytes), values(threads) {
+        : between_blocks(threads), barrier(threads), meetings((threads + WARP - 1) / WARP), shared(shared_bytes) {
         for (unsigned first = 0; first < threads; first += WARP) {
             warps.push_back(std::make_unique<std::barrier<>>(std::min(WARP, threads - first)));
         }
@@ -563,9 +597,8 @@ struct Team {
     std::barrier<> between_blocks;
     std::barrier<> barrier;
     std::vector<std::unique_ptr<std::barrier<>>> warps;
+    std::vector<Meeting> meetings;
     Shared shared;
-    /// What each thread gives to a collective.
-    std::vector<std::uint64_t> values;
 };
 
 struct Self {
@@ -596,26 +629,12 @@ inline std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t va
     if (mask != FULL_WARP) {
         fail("collectives of a part of a warp need the back end of fibers");
     }
-    std::barrier<>& warp = *self.team->warps[self.rank / WARP];
+    const unsigned warp = self.rank / WARP;
     if (kind == Collective::barrier) {
-        warp.arrive_and_wait();
+        self.team->warps[warp]->arrive_and_wait();
         return 0;
     }
-    std::uint64_t* values = &self.team->values[self.rank / WARP * WARP];
-    values[self.rank % WARP] = value;
-    warp.arrive_and_wait();
-    std::uint64_t result = 0;
-    if (kind == Collective::exchange) {
-        result = values[source];
-    } else {
-        for (unsigned lane = 0; lane < WARP; ++lane) {
-            const bool votes = kind == Collective::match ? values[lane] == value : values[lane] != 0;
-            result |= std::uint64_t{votes} << lane;
-        }
-    }
-    // Nobody gives the next value before all have read this one.
-    warp.arrive_and_wait();
-    return result;
+    return self.team->meetings[warp].exchange(kind, self.rank % WARP, value, source);
 }
 
 inline void launch_in_flight(dim3 grid, dim3 extent, std::size_t shared_bytes, const std::function<void()>& body,
