@@ -1357,7 +1357,8 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
         cut(state, store);
         __syncwarp();
         if (enter_unordered(state, store, task.flags)) {
-            // PERF: one lane after the other, but seldom.
+            // PERF: one lane after the other, but seldom. All have read the heads.
+            __syncwarp();
             if (lane == 0) {
                 enter_classes(state, store, task.flags);
             }
