@@ -347,7 +347,7 @@ impl Searches for Cuda<'_> {
             shares.push((share, ways));
         }
         let cancelled = || task.cancel.is_some_and(|flag| flag.load(Ordering::Relaxed));
-        let mut searched = vec![None; rules * task.groups.len()];
+        let mut searched = None;
         let done = self.guard(|this| {
             let (storage, fee) = (this.storage, this.fee as f32);
             let mut plans = Vec::new();
@@ -376,6 +376,8 @@ impl Searches for Cuda<'_> {
                     }
                 }
             }
+            // PERF: while the devices search.
+            let searched = searched.insert(vec![None; rules * task.groups.len()]);
             for (shard, (share, _)) in this.shards.iter_mut().zip(&shares) {
                 let here = rules * share.numbers.len();
                 shard.searches.found.fetch(&shard.gpu, here)?;
@@ -392,7 +394,7 @@ impl Searches for Cuda<'_> {
             Ok(())
         });
         match done {
-            Ok(()) => Ok(searched.into_iter().collect()),
+            Ok(()) => Ok(searched.and_then(|searched| searched.into_iter().collect())),
             // Round by round takes less memory.
             Err(Error::DeviceMemory { .. }) => Ok(None),
             Err(error) => Err(error),
