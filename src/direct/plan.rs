@@ -212,31 +212,32 @@ impl Direct {
         self.points.resize(points + needed * dim, 0.0);
         let (old, new) = self.centres.split_at_mut(centres);
         let parent = &old[row..row + dim];
-        let mut children = new
-            .chunks_exact_mut(dim)
-            .zip(self.points[points..].chunks_exact_mut(dim));
+        let new_points = &mut self.points[points..];
         let mut moved = false;
-        let axes = match one {
-            Some(axis) => axis..axis + 1,
-            None => 0..dim,
-        };
-        for axis in axes {
-            if depths[axis] != depth {
+        // First of the two children that the next axis has, if it is cut.
+        let mut child = 0;
+        for axis in 0..dim {
+            let c = parent[axis];
+            let x = place(&self.bounds, unclamped, axis, c);
+            let rows = new
+                .chunks_exact_mut(dim)
+                .zip(new_points.chunks_exact_mut(dim));
+            for (centre, point) in rows {
+                (centre[axis], point[axis]) = (c, x);
+            }
+            let is_cut = match one {
+                Some(one) => axis == one,
+                None => depths[axis] == depth,
+            };
+            if !is_cut {
                 continue;
             }
-            let x = place(&self.bounds, unclamped, axis, parent[axis]);
-            for step in [delta, -delta] {
-                let Some((centre, point)) = children.next() else {
-                    break;
-                };
-                // PERF: one loop over both rows; copying a row of two numbers by itself becomes
-                // a call of memcpy.
-                for i in 0..dim {
-                    let c = parent[i] + if i == axis { step } else { 0.0 };
-                    centre[i] = c;
-                    point[i] = place(&self.bounds, unclamped, i, c);
-                }
-                moved |= point[axis] != x;
+            for c in [c + delta, c - delta] {
+                let x_of_child = place(&self.bounds, unclamped, axis, c);
+                let at = child * dim + axis;
+                (new[at], new_points[at]) = (c, x_of_child);
+                moved |= x_of_child != x;
+                child += 1;
             }
         }
         if !moved && !unclamped {
