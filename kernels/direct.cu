@@ -1617,6 +1617,7 @@ TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long l
             } while (waits);
             total += sum;
         }
+        // PERF: the shuffles would do without, in more instructions.
         __syncwarp();
 #pragma unroll
         for (unsigned width = WARP_LANES / 2; width > 0; width /= 2) {
