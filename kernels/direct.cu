@@ -1291,7 +1291,6 @@ TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, u
         state.ending = ending;
         state.stop = stop;
     }
-    __syncwarp();
 }
 
 // The centre and the first division. All lanes.
@@ -1363,7 +1362,6 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
                 enter_classes(state, store, task.flags);
             }
         }
-        __syncwarp();
         unsigned stop = RUNNING;
         if (!first) {
             stop = finish_iteration(state, store, task, evaluated);
@@ -1378,7 +1376,6 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
                 stop = ITERATIONS;
             }
         }
-        __syncwarp();
         if (lane == 0) {
             state.evaluated = evaluated;
             state.asked = 0;
@@ -1409,7 +1406,6 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
             state.again = 1;
         }
     }
-    __syncwarp();
 }
 
 // --- whole searches ---
