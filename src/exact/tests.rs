@@ -506,8 +506,9 @@ fn statistics_in_chunks_are_those_of_one_leg_at_a_time() {
                 slow.add(bar, position.abs().min(10.0), 0.001);
             }
         });
+        let all = Simulations::Members(&batch, &members);
         for arch in [pulp::Arch::new(), pulp::Arch::Scalar] {
-            let fast = chunk::statistics(arch, Simulations::Members(&batch, &members), 0.001);
+            let fast = chunk::statistics(arch, all, 0.001);
             assert_eq!(fast, slow, "case {case}");
         }
     }
@@ -593,8 +594,9 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
         let fee = [0.0, 0.001][rng.below(2) as usize];
         let arch = [pulp::Arch::new(), pulp::Arch::Scalar][rng.below(2) as usize];
         let rule = [ExitRule::Intraday, ExitRule::AtClose][rng.below(2) as usize];
-        let all = chunk::statistics(arch, Simulations::Members(&batch, &members), fee);
-        let grid = Grid::new(&all, fee);
+        let all = Simulations::Members(&batch, &members);
+        let statistics = chunk::statistics(arch, all, fee);
+        let grid = Grid::new(&statistics, fee);
         let ends = |rng: &mut Rng| {
             let least = rng.between(-0.03, 0.03) as f32;
             (least, least + rng.between(0.0, 0.02) as f32)
@@ -615,7 +617,7 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
             store: true,
         });
         assert_eq!(taken.counts, [long.len(), short.len()], "case {case}");
-        folded += all.legs as usize - long.len() - short.len();
+        folded += statistics.legs as usize - long.len() - short.len();
         for corner in 0..12 {
             let within = |rng: &mut Rng, (least, greatest): (f32, f32)| match corner {
                 0 => least,
@@ -629,13 +631,7 @@ fn legs_taken_and_legs_folded_make_up_the_group() {
                     parts.add(side, item, &grid, at, rule);
                 }
             }
-            let whole = chunk::entered(
-                arch,
-                Simulations::Members(&batch, &members),
-                &grid,
-                at,
-                rule,
-            );
+            let whole = chunk::entered(arch, all, &grid, at, rule);
             let (parts, whole) = (parts.value(&grid, at), whole.value(&grid, at));
             assert_eq!(parts, whole, "case {case}: {at:?} in {bounds:?}");
         }
@@ -655,10 +651,8 @@ fn no_pair_exceeds_the_bound_of_its_block() {
         let fee = [0.0, 0.001][rng.below(2) as usize];
         let arch = [pulp::Arch::new(), pulp::Arch::Scalar][rng.below(2) as usize];
         let rule = [ExitRule::Intraday, ExitRule::AtClose][rng.below(2) as usize];
-        let grid = Grid::new(
-            &chunk::statistics(arch, Simulations::Members(&batch, &members), fee),
-            fee,
-        );
+        let all = Simulations::Members(&batch, &members);
+        let grid = Grid::new(&chunk::statistics(arch, all, fee), fee);
         let bounds = draw_box(&mut rng);
         let mut floor = f64::NEG_INFINITY;
         let source = Source::Batch(&batch, &members, rule);
@@ -685,13 +679,7 @@ fn no_pair_exceeds_the_bound_of_its_block() {
                 clamp(of_high.high_gate, bounds.high),
                 clamp(of_low.low_gate, bounds.low),
             );
-            let entered = chunk::entered(
-                arch,
-                Simulations::Members(&batch, &members),
-                &grid,
-                at,
-                rule,
-            );
+            let entered = chunk::entered(arch, all, &grid, at, rule);
             let value = entered.value(&grid, at) as f64;
             let bound = zoom.bound_at(at);
             assert!(value <= bound, "case {case}: {value} at {at:?}, {bound}");
@@ -735,10 +723,8 @@ fn a_group_that_is_zoomed_has_the_optimum_of_all_its_ranks() {
             }
         });
         let arch = pulp::Arch::new();
-        let grid = Grid::new(
-            &chunk::statistics(arch, Simulations::Members(&batch, &members), fee),
-            fee,
-        );
+        let all = Simulations::Members(&batch, &members);
+        let grid = Grid::new(&chunk::statistics(arch, all, fee), fee);
         let base = Entered::default();
         let corner = Corner::Greatest;
         ranks.build(arch, &long, &short, &base, &grid, &bounds, corner);
