@@ -27,11 +27,25 @@ __device__ __forceinline__ void store_relaxed(T* at, T value) {
     *static_cast<volatile T*>(at) = value;
 }
 
+// Adds to a sum in shared memory, atomically. PERF: 64 bits at once would be a loop there. Whoever adds
+// the word that overflows adds the carry.
+__device__ __forceinline__ void add_shared(long long* sum, long long value) {
+    unsigned* const words = reinterpret_cast<unsigned*>(sum);
+    const unsigned low = static_cast<unsigned>(value);
+    const unsigned before = atomicAdd(words, low);
+    const unsigned carry = before + low < before ? 1 : 0;
+    atomicAdd(words + 1, static_cast<unsigned>(value >> 32) + carry);
+}
+
 #else
 
 #include "cuda_host.h"
 
 #define TRISECT_DEVICE inline
+
+TRISECT_DEVICE void add_shared(long long* sum, long long value) {
+    atomicAdd(sum, value);
+}
 
 #endif
 

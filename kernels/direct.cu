@@ -8,7 +8,8 @@
 //
 // Entry points. direct_{f32, f16, bf16}(Task): storage of the legs. direct_wide_{f32, f16, bf16}(Task):
 // many blocks per search; a cooperative launch. direct_spilled_*(Task), direct_wide_spilled_*(Task): the
-// same where rectangles or classes do not fit into shared memory.
+// same where rectangles or classes do not fit into shared memory. direct_compact_*(Task): searches for
+// one simulation each, of few rectangles, in less shared memory: more of them run at once.
 //
 // Shapes. Legs as in legs.cuh; spans (slots); members (simulations) of (slot, place of its first leg
 // in shared memory), group by group; groups (groups); thirds (THIRDS) of 3^-depth; sizes (classes);
@@ -43,7 +44,8 @@
 // Memory. Values and depths of rectangles lie in shared memory, or in `scratch` where the host's plan
 // says so; so do the classes; centres, which are read once per division, lie in `scratch`; legs are
 // staged in shared memory or read where they are. A rectangle that is asked but not cut yet keeps its
-// candidate where its depths and age will be.
+// candidate where its depths and age will be. In a compact search a rectangle is one word of 64 bits:
+// the profit of one simulation is an f32, and what fixed point leaves of it has no more digits.
 //
 // Order within a class: by (value, age), the age as in src/direct/classes.rs. There classes are
 // heaps. Here they are no structure at all: only their best is known, and a class that loses it is
@@ -97,6 +99,12 @@ constexpr unsigned OVERFLOW = 9;
 
 // Length of `thirds`; what comes behind it is 0.
 constexpr unsigned THIRDS = 646;
+
+// Rectangles of a compact search at most, and their bytes, which leave what follows aligned.
+constexpr unsigned MOST_COMPACT_RECTANGLES = 1600;
+TRISECT_DEVICE constexpr unsigned compact_bytes(unsigned capacity) {
+    return 16 * ((capacity + 1) / 2);
+}
 
 // Bytes of memory per block, class, rectangle, planned division and staged leg.
 constexpr unsigned STATE_BYTES = 144;
@@ -219,6 +227,16 @@ constexpr unsigned OUT = 0x80000000u;
 constexpr unsigned DEPTH_BITS = 15;
 constexpr unsigned DEPTH_MASK = (1u << DEPTH_BITS) - 1;
 
+// A compact search has depths and age of a rectangle in one word: depths below 2^9 where they always
+// are, and the age + 2^12 in the bits above each of them, so that ages without the depths have their
+// order.
+constexpr unsigned COMPACT_DEPTHS = OUT | 0x1ffu << DEPTH_BITS | 0x1ffu;
+constexpr unsigned COMPACT_AGES = ~COMPACT_DEPTHS;
+constexpr unsigned COMPACT_AGE_OFFSET = 1u << 12;
+// A depth takes four evaluations, and a division of at least two takes five ages.
+static_assert(MOST_COMPACT_RECTANGLES / 4 < 0x1ff, "");
+static_assert(MOST_COMPACT_RECTANGLES / 2 * 5 < COMPACT_AGE_OFFSET, "");
+
 // Largest list of candidates, and largest depth, under scipy's rules.
 constexpr unsigned SCIPY_MAX_DIVISIONS = 5000;
 constexpr unsigned SCIPY_MAX_DEPTH = 65535;
@@ -288,7 +306,29 @@ struct alignas(16) Head {
     int age;
 };
 
-// Arrays of the block, in shared memory or in its scratch.
+template <bool Compact>
+struct ValueOf {
+    using Type = double;
+};
+
+// The profit of one simulation is an f32, and its rounding to fixed point has no more digits.
+template <>
+struct ValueOf<true> {
+    using Type = float;
+};
+
+// What is known of a rectangle with a value.
+template <bool Compact>
+struct Rectangle {
+    typename ValueOf<Compact>::Type value;
+    unsigned depths;
+    // Of a compact search, a number that has its order.
+    int age;
+};
+
+// Arrays of the block, in shared memory or in its scratch. Compact: of groups of one simulation and
+// few rectangles, in half the memory, so that more searches share a multiprocessor.
+template <bool Compact>
 struct Store {
     // (classes), by level. Sizes are kept here because a selection reads them again and again.
     Head* heads;
@@ -303,25 +343,104 @@ struct Store {
     // that have lost their best.
     unsigned* levels;
 
-    // (capacity). The value, or the fixed-point sum until it is complete.
+    // (capacity)
     Centre* centres;
+    // The value, or the fixed-point sum until it is complete; none in a compact search.
     long long* values;
-    // (depths, age), or the candidate until the rectangle has a value.
+    // (depths, age), or the candidate until the rectangle has a value. Compact: the candidate, then
+    // the sum, then (value, depths and age).
     uint2* marks;
 
     // (divisions)
     Division* divisions;
 
-    TRISECT_DEVICE double value(unsigned rect) const { return __longlong_as_double(values[rect]); }
+    TRISECT_DEVICE Rectangle<Compact> get(unsigned rect) const {
+        const uint2 mark = marks[rect];
+        if constexpr (Compact) {
+            return {__uint_as_float(mark.x), mark.y & COMPACT_DEPTHS,
+                    static_cast<int>(mark.y & COMPACT_AGES)};
+        } else {
+            return {__longlong_as_double(values[rect]), mark.x, static_cast<int>(mark.y)};
+        }
+    }
 
-    TRISECT_DEVICE int age(unsigned rect) const { return static_cast<int>(marks[rect].y); }
+    TRISECT_DEVICE double value(unsigned rect) const {
+        if constexpr (Compact) {
+            return __uint_as_float(marks[rect].x);
+        } else {
+            return __longlong_as_double(values[rect]);
+        }
+    }
+
+    TRISECT_DEVICE unsigned depths(unsigned rect) const {
+        return Compact ? marks[rect].y & COMPACT_DEPTHS : marks[rect].x;
+    }
+
+    TRISECT_DEVICE int age(unsigned rect) const {
+        return static_cast<int>(Compact ? marks[rect].y & COMPACT_AGES : marks[rect].y);
+    }
+
+    // The fixed-point sum of a rectangle without a value yet.
+    TRISECT_DEVICE long long sum(unsigned rect) const {
+        if constexpr (Compact) {
+            const uint2 words = marks[rect];
+            return static_cast<long long>(static_cast<unsigned long long>(words.y) << 32 | words.x);
+        } else {
+            return values[rect];
+        }
+    }
+
+    // Makes room for a rectangle that is asked.
+    TRISECT_DEVICE void ask(unsigned rect, uint2 candidate) const {
+        if constexpr (!Compact) {
+            values[rect] = 0;
+        }
+        marks[rect] = candidate;
+    }
+
+    TRISECT_DEVICE void set_value(unsigned rect, double value) const {
+        if constexpr (Compact) {
+            marks[rect].x = __float_as_uint(static_cast<float>(value));
+        } else {
+            values[rect] = __double_as_longlong(value);
+        }
+    }
+
+    TRISECT_DEVICE void set_depths(unsigned rect, unsigned depths, int age) const {
+        if constexpr (Compact) {
+            const unsigned places = static_cast<unsigned>(age) + COMPACT_AGE_OFFSET;
+            marks[rect].y = depths | (places & 0x3f) << 9 | places >> 6 << 24;
+        } else {
+            marks[rect] = make_uint2(depths, static_cast<unsigned>(age));
+        }
+    }
+
+    // As if it had come before all others. Of a rectangle that came last.
+    TRISECT_DEVICE void negate_age(unsigned rect) const {
+        if constexpr (Compact) {
+            const unsigned mark = marks[rect].y;
+            const unsigned places = (mark >> 9 & 0x3f) | (mark >> 24 & 0x7f) << 6;
+            set_depths(rect, mark & COMPACT_DEPTHS,
+                       static_cast<int>(COMPACT_AGE_OFFSET - places));
+        } else {
+            marks[rect].y = 0u - marks[rect].y;
+        }
+    }
+
+    TRISECT_DEVICE void take_out(unsigned rect) const {
+        if constexpr (Compact) {
+            marks[rect].y |= OUT;
+        } else {
+            marks[rect].x |= OUT;
+        }
+    }
 };
 
 // Where everything lies. PERF: where nothing is spilled the compiler knows all of it to be shared
 // memory, whose addresses are half as long.
-template <bool Spilled>
+template <bool Spilled, bool Compact = false>
 struct Layout {
-    Store store;
+    Store<Compact> store;
     // Places of the members in `legs`, and how many legs; staged.
     uint4* members;
     float4* legs;
@@ -350,8 +469,10 @@ struct Layout {
         // An odd capacity must not leave the divisions unaligned: they come first.
         store.divisions = reinterpret_cast<Division*>(at);
         store.values = reinterpret_cast<long long*>(store.divisions + task.divisions);
-        store.marks = reinterpret_cast<uint2*>(store.values + capacity);
-        const unsigned bytes = RECTANGLE_BYTES * capacity + DIVISION_BYTES * task.divisions;
+        store.marks = reinterpret_cast<uint2*>(store.values + (Compact ? 0 : capacity));
+        const unsigned bytes =
+            (Compact ? compact_bytes(capacity) : RECTANGLE_BYTES * capacity) +
+            DIVISION_BYTES * task.divisions;
         scratch += rectangles_spilled ? bytes : 0;
         shared += rectangles_spilled ? 0 : bytes;
         members = reinterpret_cast<uint4*>(shared);
@@ -362,16 +483,44 @@ struct Layout {
 
 // --- scoring ---
 
+// The candidates of a round, and the places of their sums.
+struct Points {
+    static constexpr bool OF_ONE_MEMBER = false;
+    const uint2* candidates;
+    long long* sums;
+
+    TRISECT_DEVICE uint2 candidate(unsigned point) const { return candidates[point]; }
+
+    TRISECT_DEVICE void put(unsigned point, long long sum) const { sums[point] = sum; }
+
+    TRISECT_DEVICE void add(unsigned point, long long sum) const { add_shared(sums + point, sum); }
+};
+
+// The same in the same places, of a group of one member: sums are not added to.
+struct CompactPoints {
+    static constexpr bool OF_ONE_MEMBER = true;
+    uint2* marks;
+
+    TRISECT_DEVICE uint2 candidate(unsigned point) const { return marks[point]; }
+
+    TRISECT_DEVICE void put(unsigned point, long long sum) const {
+        marks[point] = make_uint2(static_cast<unsigned>(sum), static_cast<unsigned>(sum >> 32));
+    }
+
+    TRISECT_DEVICE void add(unsigned point, long long sum) const { put(point, sum); }
+};
+
 // The candidates of one warp, in registers; who has none works along with the last one.
 template <unsigned N>
 struct Candidates {
     float high[N];
     float low[N];
 
-    TRISECT_DEVICE Candidates(const uint2* marks, unsigned first, unsigned count) {
+    template <class Points>
+    TRISECT_DEVICE Candidates(const Points& points, unsigned first, unsigned count) {
 #pragma unroll
         for (unsigned k = 0; k < N; ++k) {
-            const uint2 pair = marks[first + k < count ? first + k : count - 1];
+            const uint2 pair = points.candidate(first + k < count ? first + k : count - 1);
             high[k] = __uint_as_float(pair.x);
             low[k] = __uint_as_float(pair.y);
         }
@@ -424,19 +573,56 @@ struct FarLegs {
     }
 };
 
-// The points of a round, N at a time: `marks` to `values`. Warps share the points and, where there
-// are more warps than that makes, the members of the group; then `values` are added to. One member at
-// least.
-template <unsigned N, bool AtClose, class Source>
-TRISECT_DEVICE void score(const Task& task, const Group& group, const uint2* marks,
-                          long long* values, unsigned asked, const Source& source) {
+// N points from `first` on, over every `shares`th member from `start` on. One warp.
+template <unsigned N, bool AtClose, class Points, class Source>
+TRISECT_DEVICE void score_some(const Task& task, const Group& group, const Points& points,
+                               unsigned asked, unsigned first, unsigned start, unsigned shares,
+                               FeeBounds bounds, const Source& source) {
     // The lanes that hold the same result; the first of them stores it.
     constexpr unsigned COPIES = WARP_LANES / N;
-    const FeeBounds bounds(task.fee);
     const unsigned lane = threadIdx.x % WARP_LANES;
+    const unsigned members = Points::OF_ONE_MEMBER ? 1 : group.members;
+    const Candidates<N> candidates(points, first, asked);
+    long long total = 0;
+    unsigned mine = 0;
+    for (unsigned at = start; at < members; at += shares) {
+        const Member member = source.member(task, group, at);
+        float sums[N] = {};
+#pragma unroll 1
+        for (unsigned leg = lane; leg < member.longs; leg += WARP_LANES) {
+            const Leg loaded = source.template get<false>(task, member.first + leg);
+            candidates.template add<Rule<false, AtClose, true>>(loaded, bounds, sums);
+        }
+#pragma unroll 1
+        for (unsigned leg = lane; leg < member.shorts; leg += WARP_LANES) {
+            const Leg loaded = source.template get<true>(task, member.first + member.longs + leg);
+            candidates.template add<Rule<true, AtClose, true>>(loaded, bounds, sums);
+        }
+        mine = reduce_over_lanes<N>(sums, lane);
+        total += __double2ll_rn(static_cast<double>(sums[0]) * group.scale);
+    }
+    if (Points::OF_ONE_MEMBER) {
+        // All have read the candidates that the sums take the places of.
+        __syncwarp();
+    }
+    if (lane % COPIES == 0 && first + mine < asked) {
+        if (shares == 1) {
+            points.put(first + mine, total);
+        } else {
+            points.add(first + mine, total);
+        }
+    }
+}
+
+// The points of a round, N at a time. Warps share the points and, where there are more warps than that
+// makes, the members of the group; then sums are added to. One member at least.
+template <unsigned N, bool AtClose, class Points, class Source>
+TRISECT_DEVICE void score(const Task& task, const Group& group, const Points& points,
+                          unsigned asked, const Source& source) {
+    const FeeBounds bounds(task.fee);
     const unsigned warps = blockDim.x / WARP_LANES;
-    const unsigned members = group.members;
     const unsigned chunks = (asked + N - 1) / N;
+    const unsigned members = Points::OF_ONE_MEMBER ? 1 : group.members;
     // PERF: divisions of integers are some twenty instructions each.
     unsigned shares = 1;
     if (members > 1 && chunks < warps) {
@@ -445,56 +631,34 @@ TRISECT_DEVICE void score(const Task& task, const Group& group, const uint2* mar
     for (unsigned item = threadIdx.x / WARP_LANES; item < chunks * shares; item += warps) {
         const unsigned start = shares > 1 ? item / chunks : 0;
         const unsigned first = (item - start * chunks) * N;
-        const Candidates<N> candidates(marks, first, asked);
-        long long total = 0;
-        unsigned mine = 0;
-        for (unsigned at = start; at < members; at += shares) {
-            const Member member = source.member(task, group, at);
-            float sums[N] = {};
-#pragma unroll 1
-            for (unsigned leg = lane; leg < member.longs; leg += WARP_LANES) {
-                const Leg loaded = source.template get<false>(task, member.first + leg);
-                candidates.template add<Rule<false, AtClose, true>>(loaded, bounds, sums);
-            }
-#pragma unroll 1
-            for (unsigned leg = lane; leg < member.shorts; leg += WARP_LANES) {
-                const Leg loaded =
-                    source.template get<true>(task, member.first + member.longs + leg);
-                candidates.template add<Rule<true, AtClose, true>>(loaded, bounds, sums);
-            }
-            mine = reduce_over_lanes<N>(sums, lane);
-            total += __double2ll_rn(static_cast<double>(sums[0]) * group.scale);
-        }
-        if (lane % COPIES == 0 && first + mine < asked) {
-            long long* sum = values + first + mine;
-            if (shares == 1) {
-                *sum = total;
-            } else {
-                // Two's complement: the bits of a sum do not depend on the sign of its type.
-                atomicAdd(reinterpret_cast<unsigned long long*>(sum),
-                          static_cast<unsigned long long>(total));
-            }
+        if (N == 4 && Points::OF_ONE_MEMBER && asked - first <= 2) {
+            score_some<2, AtClose>(task, group, points, asked, first, start, shares, bounds,
+                                   source);
+        } else {
+            score_some<N, AtClose>(task, group, points, asked, first, start, shares, bounds,
+                                   source);
         }
     }
 }
 
-template <class Legs, bool AtClose, class Placed>
+template <class Legs, bool AtClose, class Points, class Placed>
 TRISECT_DEVICE void score(const Task& task, const Group& group, const Placed& layout,
-                          const uint2* marks, long long* values, unsigned asked) {
+                          const Points& points, unsigned asked) {
     if ((task.flags & LEGS_STAGED) == 0) {
-        score<4, AtClose>(task, group, marks, values, asked, FarLegs<Legs>{});
+        score<4, AtClose>(task, group, points, asked, FarLegs<Legs>{});
         return;
     }
     const StagedLegs<AtClose> staged = {Stage<AtClose>(layout.legs, group.legs), layout.members};
     // With many members there is work for all warps whatever a warp takes.
     const unsigned warps = blockDim.x / WARP_LANES;
-    const unsigned items = asked * (group.members < warps ? group.members : warps);
+    const unsigned members = Points::OF_ONE_MEMBER ? 1 : group.members;
+    const unsigned items = asked * (members < warps ? members : warps);
     if (items > 2 * warps) {
-        score<4, AtClose>(task, group, marks, values, asked, staged);
+        score<4, AtClose>(task, group, points, asked, staged);
     } else if (items > warps) {
-        score<2, AtClose>(task, group, marks, values, asked, staged);
+        score<2, AtClose>(task, group, points, asked, staged);
     } else {
-        score<1, AtClose>(task, group, marks, values, asked, staged);
+        score<1, AtClose>(task, group, points, asked, staged);
     }
 }
 
@@ -591,7 +755,8 @@ TRISECT_DEVICE double infinite() {
 }
 
 // The best among all rectangles of a class, by the lanes of a warp.
-TRISECT_DEVICE void find_head(unsigned flags, const Store& store, unsigned rectangles,
+template <bool Compact>
+TRISECT_DEVICE void find_head(unsigned flags, const Store<Compact>& store, unsigned rectangles,
                               unsigned level) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     // The depths that a rectangle of the class can have.
@@ -606,23 +771,38 @@ TRISECT_DEVICE void find_head(unsigned flags, const Store& store, unsigned recta
     const bool may_be_longer = !by_diagonal || is_odd;
     const unsigned depths[3] = {may_be_square ? square : tall, may_be_longer ? tall : square,
                                 may_be_longer ? wide : square};
-    double value = infinite();
+    typename ValueOf<Compact>::Type value = infinite();
     int age = LAST_AGE;
     unsigned best = NONE;
+    const auto take = [&](unsigned rect, const Rectangle<Compact>& other) {
+        // PERF: without branches.
+        const bool before =
+            (other.value < value) | ((other.value == value) & (other.age < age));
+        const bool is_of_class = (other.depths == depths[0]) | (other.depths == depths[1]) |
+                                 (other.depths == depths[2]);
+        const bool is_better = before & is_of_class;
+        value = is_better ? other.value : value;
+        age = is_better ? other.age : age;
+        best = is_better ? rect : best;
+    };
     // PERF: loads of several rectangles are under way at a time.
-#pragma unroll 4
-    for (unsigned rect = lane; rect < rectangles; rect += WARP_LANES) {
-        const uint2 mark = store.marks[rect];
-        const double other = store.value(rect);
-        const int other_age = static_cast<int>(mark.y);
-        const bool before = other < value || (other == value && other_age < age);
-        const bool is_of_class =
-            mark.x == depths[0] || mark.x == depths[1] || mark.x == depths[2];
-        if (is_of_class && before) {
-            value = other;
-            age = other_age;
-            best = rect;
+    constexpr unsigned AT_ONCE = 2;
+    unsigned rect = lane;
+    for (unsigned end = AT_ONCE * WARP_LANES; end <= rectangles; end += AT_ONCE * WARP_LANES) {
+        Rectangle<Compact> others[AT_ONCE];
+#pragma unroll
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            others[k] = store.get(rect + k * WARP_LANES);
         }
+#pragma unroll
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            take(rect + k * WARP_LANES, others[k]);
+        }
+        rect += AT_ONCE * WARP_LANES;
+    }
+#pragma unroll 1
+    for (; rect < rectangles; rect += WARP_LANES) {
+        take(rect, store.get(rect));
     }
     const unsigned first = first_of_warp(best != NONE, value, age);
     if (first == WARP_LANES ? lane == 0 : lane == first) {
@@ -630,7 +810,8 @@ TRISECT_DEVICE void find_head(unsigned flags, const Store& store, unsigned recta
     }
 }
 
-TRISECT_DEVICE void enter_class(const Store& store, unsigned level, unsigned rect, double value,
+template <bool Compact>
+TRISECT_DEVICE void enter_class(const Store<Compact>& store, unsigned level, unsigned rect, double value,
                                 int age) {
     const Head head = store.heads[level];
     if (head.rect == NONE || value < head.value || (value == head.value && age < head.age)) {
@@ -639,11 +820,12 @@ TRISECT_DEVICE void enter_class(const Store& store, unsigned level, unsigned rec
 }
 
 // Puts the two children of one side into their class.
-TRISECT_DEVICE void enter_pair(unsigned flags, const Store& store, unsigned plus) {
+template <bool Compact>
+TRISECT_DEVICE void enter_pair(unsigned flags, const Store<Compact>& store, unsigned plus) {
     const unsigned minus = plus + 1;
     const double p = store.value(plus);
     const double m = store.value(minus);
-    const unsigned level = level_of(flags, store.marks[plus].x);
+    const unsigned level = level_of(flags, store.depths(plus));
     // Value of the head: rectangles whose turn to be cut has not come are still in the class.
     const unsigned division = store.turn[level];
     bool has_head = store.heads[level].rect != NONE;
@@ -655,7 +837,7 @@ TRISECT_DEVICE void enter_pair(unsigned flags, const Store& store, unsigned plus
     }
     // The only tie that Gablonsky's lists break in favour of the newer rectangle.
     if (has_head && p < head && m == head) {
-        store.marks[minus].y = 0u - store.marks[minus].y;
+        store.negate_age(minus);
     }
     enter_class(store, level, plus, p, store.age(plus));
     enter_class(store, level, minus, m, store.age(minus));
@@ -664,20 +846,21 @@ TRISECT_DEVICE void enter_pair(unsigned flags, const Store& store, unsigned plus
 // --- the end of a round ---
 
 // Turns the sums of the round into values, and finds the best. Lanes over points.
-TRISECT_DEVICE void take_values(State& state, const Store& store, const Group& group) {
+template <bool Compact>
+TRISECT_DEVICE void take_values(State& state, const Store<Compact>& store, const Group& group) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned start = state.evaluated;
     const unsigned asked = state.asked;
     double value = infinite();
     unsigned at = NONE;
     for (unsigned i = lane; i < asked; i += WARP_LANES) {
-        double mean = static_cast<double>(store.values[start + i]) * group.unit;
+        double mean = static_cast<double>(store.sum(start + i)) * group.unit;
         // PERF: a division by 1 takes as long as any.
-        if (group.members > 1) {
+        if (!Compact && group.members > 1) {
             mean /= static_cast<double>(group.members);
         }
         const double negated = -mean;
-        store.values[start + i] = __double_as_longlong(negated);
+        store.set_value(start + i, negated);
         if (negated < value) {
             value = negated;
             at = i;
@@ -695,7 +878,8 @@ TRISECT_DEVICE void take_values(State& state, const Store& store, const Group& g
 constexpr unsigned CHILDREN = 4;
 
 // Cuts the rectangles of the round: depths and ages of all concerned. Lanes over children.
-TRISECT_DEVICE void cut(const State& state, const Store& store) {
+template <bool Compact>
+TRISECT_DEVICE void cut(const State& state, const Store<Compact>& store) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned slot = lane % CHILDREN;
     const unsigned planned = state.planned;
@@ -706,7 +890,7 @@ TRISECT_DEVICE void cut(const State& state, const Store& store) {
         const unsigned axes = division.from_axes >> AXES_SHIFT;
         const unsigned children = axes == 3 ? 4 : 2;
         const bool cuts = i < planned && slot < children;
-        const unsigned depths = store.marks[division.rect].x & ~OUT;
+        const unsigned depths = store.depths(division.rect) & ~OUT;
         const double value = cuts ? store.value(division.child + slot) : 0.0;
         // The better of the pair, and that of the other side.
         const double paired = __shfl_xor_sync(ALL_LANES, value, 1);
@@ -714,7 +898,7 @@ TRISECT_DEVICE void cut(const State& state, const Store& store) {
                                             : (value < paired ? value : paired);
         const double other = __shfl_xor_sync(ALL_LANES, better, 2);
         // In order of entry into a class: an age per rectangle, the divided one last.
-        const unsigned age = last_age + (CHILDREN + 1) * i;
+        const int age = static_cast<int>(last_age + (CHILDREN + 1) * i);
         const unsigned both = (1u << DEPTH_BITS) + 1;
         const unsigned axis = axes == 3 ? slot / 2 : axes >> 1;
         const unsigned one = 1u << axis * DEPTH_BITS;
@@ -723,19 +907,20 @@ TRISECT_DEVICE void cut(const State& state, const Store& store) {
         // All have read the depths of what they cut.
         __syncwarp();
         if (cuts) {
-            store.marks[division.child + slot] =
-                make_uint2(depths + (is_first ? one : both), age + slot + 1);
+            store.set_depths(division.child + slot, depths + (is_first ? one : both),
+                             age + static_cast<int>(slot) + 1);
         }
         if (cuts && slot == 0) {
-            store.marks[division.rect] =
-                make_uint2(depths + (axes == 3 ? both : one), age + CHILDREN + 1);
+            store.set_depths(division.rect, depths + (axes == 3 ? both : one),
+                             age + static_cast<int>(CHILDREN) + 1);
         }
     }
 }
 
 // Whether a tie may be broken in favour of the newer rectangle, see `enter_pair`; then the order of
 // entry matters. Lanes over pairs. May say yes where there is none.
-TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsigned flags) {
+template <bool Compact>
+TRISECT_DEVICE bool order_matters(const State& state, const Store<Compact>& store, unsigned flags) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned first = state.evaluated == 0 ? 1 : state.evaluated;
     const unsigned end = state.evaluated + state.asked;
@@ -746,7 +931,7 @@ TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsign
             continue;
         }
         // The head may be what was there, what is divided in this round, or what is new.
-        const Head head = store.heads[level_of(flags, store.marks[plus].x)];
+        const Head head = store.heads[level_of(flags, store.depths(plus))];
         tied |= head.rect != NONE && head.value == m;
 #pragma unroll 1
         for (unsigned i = 0; i < state.planned; ++i) {
@@ -762,7 +947,8 @@ TRISECT_DEVICE bool order_matters(const State& state, const Store& store, unsign
 
 // Puts what was cut into the classes, unless the order of entry matters; returns whether it does.
 // Lanes over rectangles.
-TRISECT_DEVICE bool enter_unordered(State& state, const Store& store, unsigned flags) {
+template <bool Compact>
+TRISECT_DEVICE bool enter_unordered(State& state, const Store<Compact>& store, unsigned flags) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned first = state.evaluated == 0 ? 1 : state.evaluated;
     const unsigned children = state.evaluated + state.asked - first;
@@ -781,10 +967,10 @@ TRISECT_DEVICE bool enter_unordered(State& state, const Store& store, unsigned f
         if (enters && !is_child) {
             rect = store.divisions[i - children].rect;
         }
-        const uint2 mark = enters ? store.marks[rect] : make_uint2(0, 0);
-        const double value = enters ? store.value(rect) : 0.0;
-        const int age = static_cast<int>(mark.y);
-        const unsigned level = enters ? level_of(flags, mark.x) : NONE - lane;
+        const Rectangle<Compact> entering = enters ? store.get(rect) : Rectangle<Compact>{0, 0, 0};
+        const double value = entering.value;
+        const int age = entering.age;
+        const unsigned level = enters ? level_of(flags, entering.depths) : NONE - lane;
         const Head head = enters ? store.heads[level] : Head{0.0, NONE, 0};
         // Another lane of the class comes before, or has the same value.
         bool behind = false;
@@ -835,7 +1021,8 @@ TRISECT_DEVICE bool enter_unordered(State& state, const Store& store, unsigned f
 }
 
 // Puts what was cut into the classes, in order. One lane.
-TRISECT_DEVICE void enter_classes(State& state, const Store& store, unsigned flags) {
+template <bool Compact>
+TRISECT_DEVICE void enter_classes(State& state, const Store<Compact>& store, unsigned flags) {
     for (unsigned i = state.planned; i-- > 0;) {
         const unsigned from = store.divisions[i].from_axes & FROM_MASK;
         store.divisions[i].next = store.turn[from];
@@ -849,7 +1036,7 @@ TRISECT_DEVICE void enter_classes(State& state, const Store& store, unsigned fla
             enter_pair(flags, store, division.child + 2);
         }
         // The pair cut last and the rectangle itself are the smallest.
-        const unsigned level = level_of(flags, store.marks[division.rect].x);
+        const unsigned level = level_of(flags, store.depths(division.rect));
         enter_class(store, level, division.rect, store.value(division.rect),
                     store.age(division.rect));
         state.classes = level < state.classes ? state.classes : level + 1;
@@ -859,13 +1046,14 @@ TRISECT_DEVICE void enter_classes(State& state, const Store& store, unsigned fla
 
 // Stop tests at the end of an iteration with so many evaluations, in scipy's order. All lanes do the
 // same.
-TRISECT_DEVICE unsigned finish_iteration(State& state, const Store& store, const Task& task,
+template <bool Compact>
+TRISECT_DEVICE unsigned finish_iteration(State& state, const Store<Compact>& store, const Task& task,
                                          unsigned evaluated) {
     if (state.ending == SLOTS || state.ending == LEVELS) {
         return state.ending;
     }
     const double best = state.best_value;
-    const unsigned depths = store.marks[state.best].x & ~OUT;
+    const unsigned depths = store.depths(state.best) & ~OUT;
     if (task.volume_tolerance > 0.0 && third(task, cuts_of(depths)) <= task.volume_tolerance) {
         return VOLUME;
     }
@@ -916,8 +1104,8 @@ TRISECT_DEVICE bool stays(double value, double size, double least, double larges
 //
 // PERF: lanes are WIDTH larger candidates times as many smaller ones as that leaves, for a division
 // takes long.
-template <unsigned WIDTH>
-TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store& store, const Task& task,
+template <unsigned WIDTH, bool Compact>
+TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store<Compact>& store, const Task& task,
                                          unsigned count) {
     constexpr unsigned AT_ONCE = WARP_LANES / WIDTH;
     const unsigned lane = threadIdx.x % WARP_LANES;
@@ -962,7 +1150,8 @@ TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store& store,
 
 // Decides which of the candidates in `levels` are potentially optimal: those whose slope is not
 // DROPPED then. Any number of classes.
-TRISECT_DEVICE void find_hull(const State& state, const Store& store, const Task& task,
+template <bool Compact>
+TRISECT_DEVICE void find_hull(const State& state, const Store<Compact>& store, const Task& task,
                               unsigned count) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const double threshold = promise(state);
@@ -1005,7 +1194,8 @@ TRISECT_DEVICE void find_hull(const State& state, const Store& store, const Task
 
 // Lists the heads of the classes that are on the hull, for any number of classes; returns how many
 // there are. `heads`: classes that are not empty.
-TRISECT_DEVICE unsigned select_of_many(const State& state, const Store& store, const Task& task,
+template <bool Compact>
+TRISECT_DEVICE unsigned select_of_many(const State& state, const Store<Compact>& store, const Task& task,
                                        bool all, unsigned& heads) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const bool aggressive = (task.flags & AGGRESSIVE) != 0;
@@ -1046,7 +1236,8 @@ TRISECT_DEVICE unsigned select_of_many(const State& state, const Store& store, c
 }
 
 // The same for at most WARP_LANES classes, a lane per class; NONE where too many may be on the hull.
-TRISECT_DEVICE unsigned select_of_few(const State& state, const Store& store, const Task& task,
+template <bool Compact>
+TRISECT_DEVICE unsigned select_of_few(const State& state, const Store<Compact>& store, const Task& task,
                                       unsigned& heads) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned before = (1u << lane) - 1;
@@ -1088,11 +1279,12 @@ TRISECT_DEVICE unsigned select_of_few(const State& state, const Store& store, co
 
 // Appends the members of the `count` chosen classes whose values tie with the class's best, in
 // their order; returns the number of all. Classes stand in `divisions` in their order.
-TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const Task& task,
+template <bool Compact>
+TRISECT_DEVICE unsigned add_ties(const State& state, const Store<Compact>& store, const Task& task,
                                  unsigned count) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     for (unsigned i = lane; i < count; i += WARP_LANES) {
-        store.turn[level_of(task.flags, store.marks[store.divisions[i].rect].x)] = i;
+        store.turn[level_of(task.flags, store.depths(store.divisions[i].rect))] = i;
     }
     __syncwarp();
     // Gathered in any order: by number, in `next`.
@@ -1101,7 +1293,7 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
         const unsigned rect = first + lane;
         bool tied = false;
         if (rect < state.evaluated) {
-            const unsigned depths = store.marks[rect].x;
+            const unsigned depths = store.depths(rect);
             const unsigned level = level_of(task.flags, depths);
             tied = (depths & OUT) == 0 && store.turn[level] != NONE &&
                    rect != store.heads[level].rect &&
@@ -1118,14 +1310,14 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
     // Each finds its place: class, value, age.
     for (unsigned i = lane; i < ties; i += WARP_LANES) {
         const unsigned rect = store.divisions[count + i].next;
-        const unsigned turn = store.turn[level_of(task.flags, store.marks[rect].x)];
+        const unsigned turn = store.turn[level_of(task.flags, store.depths(rect))];
         const double value = store.value(rect);
         const int age = store.age(rect);
         unsigned at = count;
 #pragma unroll 1
         for (unsigned k = 0; k < ties; ++k) {
             const unsigned other = store.divisions[count + k].next;
-            const unsigned other_turn = store.turn[level_of(task.flags, store.marks[other].x)];
+            const unsigned other_turn = store.turn[level_of(task.flags, store.depths(other))];
             const double other_value = store.value(other);
             const bool earlier = other_value < value ||
                                  (other_value == value && store.age(other) < age);
@@ -1135,14 +1327,15 @@ TRISECT_DEVICE unsigned add_ties(const State& state, const Store& store, const T
     }
     __syncwarp();
     for (unsigned i = lane; i < count; i += WARP_LANES) {
-        store.turn[level_of(task.flags, store.marks[store.divisions[i].rect].x)] = NONE;
+        store.turn[level_of(task.flags, store.depths(store.divisions[i].rect))] = NONE;
     }
     return count + ties;
 }
 
 // Lists the rectangles that the iteration wants to divide, in order; returns how many, or NONE when
 // scipy's list is full.
-TRISECT_DEVICE unsigned select(const State& state, const Store& store, const Task& task) {
+template <bool Compact>
+TRISECT_DEVICE unsigned select(const State& state, const Store<Compact>& store, const Task& task) {
     const bool aggressive = (task.flags & AGGRESSIVE) != 0;
     // Sizes that are no more: then slopes are not what the shortcuts take them for.
     const bool odd = (task.flags & SCIPY) != 0 && store.sizes[state.classes - 1] == 0.0;
@@ -1168,7 +1361,8 @@ TRISECT_DEVICE unsigned select(const State& state, const Store& store, const Tas
 // Decides which of the selected rectangles are divided, until a division does not fit: retires what
 // cannot be, and numbers the children of the rest, with centres and candidates. `asked` rectangles
 // are asked already. Lanes over children.
-TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, unsigned selected,
+template <bool Compact>
+TRISECT_DEVICE void divide(State& state, const Store<Compact>& store, const Task& task, unsigned selected,
                            unsigned asked) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned slot = lane % CHILDREN;
@@ -1187,7 +1381,7 @@ TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, u
         const unsigned i = first + lane / CHILDREN;
         const bool is_here = i < selected;
         const unsigned rect = store.divisions[is_here ? i : first].rect;
-        const unsigned depths = store.marks[rect].x;
+        const unsigned depths = store.depths(rect);
         const Centre centre = store.centres[rect];
         const unsigned depth = least_depth(depths);
         const unsigned from = level_of(task.flags, depths);
@@ -1259,7 +1453,7 @@ TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, u
         // All have read what is overwritten now.
         __syncwarp();
         if (is_taken && slot == 0) {
-            store.marks[rect].x = depths | OUT;
+            store.take_out(rect);
             if (leads) {
                 store.heads[from].rect = NONE;
                 store.levels[dirty + __popc(leading & before)] = from;
@@ -1272,8 +1466,7 @@ TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, u
         if (is_taken && divides && (axes >> axis & 1) != 0) {
             const unsigned rank = axes == 3 ? slot : slot % 2;
             store.centres[children + rank] = child;
-            store.values[children + rank] = 0;
-            store.marks[children + rank] = candidate_of(high, low);
+            store.ask(children + rank, candidate_of(high, low));
         }
         dirty += __popc(leading);
         planned += __popc(divided & taken);
@@ -1294,7 +1487,8 @@ TRISECT_DEVICE void divide(State& state, const Store& store, const Task& task, u
 }
 
 // The centre and the first division. All lanes.
-TRISECT_DEVICE void begin(State& state, const Store& store, const Task& task) {
+template <bool Compact>
+TRISECT_DEVICE void begin(State& state, const Store<Compact>& store, const Task& task) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     for (unsigned level = lane; level < task.classes; level += WARP_LANES) {
         store.heads[level] = {0.0, NONE, 0};
@@ -1322,8 +1516,7 @@ TRISECT_DEVICE void begin(State& state, const Store& store, const Task& task) {
         state.again = 0;
         store.centres[0].x[0] = 0.5;
         store.centres[0].x[1] = 0.5;
-        store.values[0] = 0;
-        store.marks[0] = make_uint2(0, 0);
+        store.set_depths(0, 0, 0);
         store.divisions[0].rect = 0;
     }
     __syncwarp();
@@ -1333,14 +1526,15 @@ TRISECT_DEVICE void begin(State& state, const Store& store, const Task& task) {
             state.ending = NO_PROGRESS;
         }
         const Centre centre = store.centres[0];
-        store.marks[0] = candidate_of(place(state, task.flags, 0, centre.x[0]),
-                                      place(state, task.flags, 1, centre.x[1]));
+        store.ask(0, candidate_of(place(state, task.flags, 0, centre.x[0]),
+                                  place(state, task.flags, 1, centre.x[1])));
     }
 }
 
 // Takes the round's values, unless there is none, and plans the next round or ends the search. All
 // lanes; what is said of the whole search is the same in each.
-TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
+template <bool Compact>
+TRISECT_DEVICE void advance(State& state, const Store<Compact>& store, const Task& task,
                             const Group& group) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     unsigned iteration = state.iteration;
@@ -1349,7 +1543,7 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
         const unsigned evaluated = state.evaluated + state.asked;
         take_values(state, store, group);
         if (lane == 0 && first) {
-            store.marks[0] = make_uint2(0, 0);
+            store.set_depths(0, 0, 0);
         }
         // Not for the shuffles' sake: they order no memory.
         __syncwarp();
@@ -1411,7 +1605,8 @@ TRISECT_DEVICE void advance(State& state, const Store& store, const Task& task,
 // --- whole searches ---
 
 // What became of a search, to the host. One thread.
-TRISECT_DEVICE void report(const Task& task, const State& state, const Store& store,
+template <bool Compact>
+TRISECT_DEVICE void report(const Task& task, const State& state, const Store<Compact>& store,
                            const Group& group, unsigned rule) {
     Found found;
     found.high = 0.0;
@@ -1429,14 +1624,22 @@ TRISECT_DEVICE void report(const Task& task, const State& state, const Store& st
     task.found[size_t{rule} * task.all_groups + group.index] = found;
 }
 
-template <class Legs, bool Spilled>
+TRISECT_DEVICE Points points_of(const Store<false>& store, unsigned first) {
+    return {store.marks + first, store.values + first};
+}
+
+TRISECT_DEVICE CompactPoints points_of(const Store<true>& store, unsigned first) {
+    return {store.marks + first};
+}
+
+template <class Legs, bool Spilled, bool Compact>
 TRISECT_DEVICE void search(const Task& task) {
     DYNAMIC_SHARED(unsigned char, memory);
     State& state = *reinterpret_cast<State*>(memory);
     const Group& group = task.groups[blockIdx.x];
     const size_t block = size_t{blockIdx.y} * gridDim.x + blockIdx.x;
-    const Layout<Spilled> layout(task, memory, task.scratch + block * task.scratch_bytes);
-    const Store& store = layout.store;
+    const Layout<Spilled, Compact> layout(task, memory, task.scratch + block * task.scratch_bytes);
+    const Store<Compact>& store = layout.store;
     const bool at_close = (task.at_close >> blockIdx.y & 1) != 0;
     const unsigned warp = threadIdx.x / WARP_LANES;
     const unsigned warps = blockDim.x / WARP_LANES;
@@ -1458,12 +1661,11 @@ TRISECT_DEVICE void search(const Task& task) {
         const unsigned evaluated = state.evaluated;
         const unsigned asked = state.asked;
         if (asked > 0) {
-            const uint2* marks = store.marks + evaluated;
-            long long* values = store.values + evaluated;
+            const auto points = points_of(store, evaluated);
             if (at_close) {
-                score<Legs, true>(task, group, layout, marks, values, asked);
+                score<Legs, true>(task, group, layout, points, asked);
             } else {
-                score<Legs, false>(task, group, layout, marks, values, asked);
+                score<Legs, false>(task, group, layout, points, asked);
             }
         }
         // The last warps have the fewest points.
@@ -1563,14 +1765,15 @@ TRISECT_DEVICE unsigned await_post(const unsigned long long* board, unsigned tag
     return *count;
 }
 
-// Shows block 0 the sums of this block. All threads of another block.
-TRISECT_DEVICE void answer(unsigned long long* board, unsigned tag, const long long* sums,
+// Shows block 0 the sums of this block, and clears them. All threads of another block.
+TRISECT_DEVICE void answer(unsigned long long* board, unsigned tag, long long* sums,
                            unsigned points) {
     for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
         unsigned long long* const at =
             board + POSTED_WORDS + 2 * (size_t{i} * gridDim.x + blockIdx.x);
         store_relaxed(at, tagged(static_cast<unsigned>(sums[i]), tag));
         store_relaxed(at + 1, tagged(static_cast<unsigned>(sums[i] >> 32), tag));
+        sums[i] = 0;
     }
 }
 
@@ -1620,7 +1823,7 @@ TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long l
             total += __shfl_xor_sync(ALL_LANES, total, width);
         }
         if (lane == 0) {
-            atomicAdd(reinterpret_cast<unsigned long long*>(sums + point), total);
+            add_shared(sums + point, static_cast<long long>(total));
         }
     }
     __syncthreads();
@@ -1645,7 +1848,7 @@ TRISECT_DEVICE void search_wide(const Task& task) {
     unsigned long long* const board =
         task.boards + search * (POSTED_WORDS + size_t{ANSWER_WORDS} * gridDim.x);
     const Layout<Spilled> layout(task, kept, task.scratch + search * task.scratch_bytes);
-    const Store& store = layout.store;
+    const Store<false>& store = layout.store;
     const bool at_close = (task.at_close >> blockIdx.z & 1) != 0;
     const bool leads = blockIdx.x == 0;
     const unsigned warp = threadIdx.x / WARP_LANES;
@@ -1674,6 +1877,9 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         }
         __syncthreads();
     }
+    for (unsigned i = threadIdx.x; i < WIDE_POINTS; i += blockDim.x) {
+        sums[i] = 0;
+    }
     // Points of the round that have been scored.
     unsigned scored = 0;
     for (unsigned tag = task.first_tag;; ++tag) {
@@ -1694,16 +1900,16 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         if (points == 0) {
             break;
         }
-        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
-            sums[i] = 0;
+        if (leads) {
+            // All see the candidates. The others have waited for that.
+            __syncthreads();
         }
-        __syncthreads();
         // A part may have no members; then its sums are 0.
         if (part.members > 0) {
             if (at_close) {
-                score<Legs, true>(task, part, layout, candidates, sums, points);
+                score<Legs, true>(task, part, layout, Points{candidates, sums}, points);
             } else {
-                score<Legs, false>(task, part, layout, candidates, sums, points);
+                score<Legs, false>(task, part, layout, Points{candidates, sums}, points);
             }
         }
         if (leads && scored == 0) {
@@ -1716,18 +1922,21 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             answer(board, tag, sums, points);
             continue;
         }
+        // Asked before the first warp goes on to the next round.
+        const bool is_done = scored + points == state.asked;
         gather(board, tag, sums, points);
-        for (unsigned i = threadIdx.x; i < points; i += blockDim.x) {
+        // PERF: the warp that goes on does it, and waits for nobody.
+        for (unsigned i = threadIdx.x; i < points && warp == 0; i += WARP_LANES) {
             store.values[state.evaluated + scored + i] = sums[i];
+            sums[i] = 0;
         }
         scored += points;
-        // Asked before the first warp goes on to the next round.
-        const bool is_done = scored == state.asked;
-        __syncthreads();
         if (!is_done) {
+            __syncthreads();
             continue;
         }
         scored = 0;
+        __syncwarp();
         for (;;) {
             if (warp == 0) {
                 advance(state, store, task, task.groups[blockIdx.y]);
@@ -1760,32 +1969,47 @@ TRISECT_DEVICE void search_wide(const Task& task) {
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_f32(const direct::Task task) {
-    direct::search<StoredLegs, false>(task);
+    direct::search<StoredLegs, false, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_f16(const direct::Task task) {
-    direct::search<HalfBars<F16>, false>(task);
+    direct::search<HalfBars<F16>, false, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
 direct_bf16(const direct::Task task) {
-    direct::search<HalfBars<Bf16>, false>(task);
+    direct::search<HalfBars<Bf16>, false, false>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+direct_compact_f32(const direct::Task task) {
+    direct::search<StoredLegs, false, true>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+direct_compact_f16(const direct::Task task) {
+    direct::search<HalfBars<F16>, false, true>(task);
+}
+
+extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 4)
+direct_compact_bf16(const direct::Task task) {
+    direct::search<HalfBars<Bf16>, false, true>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 3)
 direct_spilled_f32(const direct::Task task) {
-    direct::search<StoredLegs, true>(task);
+    direct::search<StoredLegs, true, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 3)
 direct_spilled_f16(const direct::Task task) {
-    direct::search<HalfBars<F16>, true>(task);
+    direct::search<HalfBars<F16>, true, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_THREADS, 3)
 direct_spilled_bf16(const direct::Task task) {
-    direct::search<HalfBars<Bf16>, true>(task);
+    direct::search<HalfBars<Bf16>, true, false>(task);
 }
 
 extern "C" __global__ void __launch_bounds__(direct::MAX_WIDE_THREADS, 1)

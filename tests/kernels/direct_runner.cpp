@@ -160,6 +160,42 @@ std::vector<direct::Found> run(const Case& drawn, unsigned threads) {
     return found;
 }
 
+/// The groups of one member by compact searches, unless there are too many rectangles; the others as `expected`.
+std::vector<direct::Found> run_compact(const Case& drawn, unsigned threads, std::size_t& compact,
+                                       const std::vector<direct::Found>& expected) {
+    direct::Task task = drawn.task;
+    const unsigned groups = task.all_groups - 1;
+    std::vector<direct::Found> found = expected;
+    if (task.capacity > direct::MOST_COMPACT_RECTANGLES) {
+        return found;
+    }
+    for (std::size_t at = 0; at < found.size(); ++at) {
+        if (at % task.all_groups != 0) {
+            found[at] = {};
+        }
+    }
+    unsigned shared = direct::STATE_BYTES + direct::CLASS_BYTES * task.classes +
+                      direct::compact_bytes(task.capacity) + direct::DIVISION_BYTES * task.divisions;
+    if (task.flags & direct::LEGS_STAGED) {
+        shared += direct::LEG_BYTES * drawn.groups[0].legs + direct::MEMBER_BYTES * task.places;
+    }
+    task.flags &= ~(direct::CLASSES_SPILLED | direct::RECTANGLES_SPILLED);
+    task.scratch_bytes = direct::CENTRE_BYTES * task.capacity;
+    std::vector<direct::Centre> scratch(2 * groups * task.capacity);
+    task.legs = drawn.gates.data();
+    task.terms = drawn.terms.data();
+    task.spans = drawn.spans.data();
+    task.members = drawn.members.data();
+    task.groups = drawn.groups.data() + 1;
+    task.thirds = drawn.thirds.data();
+    task.sizes = drawn.sizes.data();
+    task.scratch = reinterpret_cast<unsigned char*>(scratch.data());
+    task.found = found.data();
+    cuda_host::launch({groups, 2, 1}, {threads, 1, 1}, shared, [&] { direct_compact_f32(task); });
+    compact += 2 * groups;
+    return found;
+}
+
 /// The first search of each group by several blocks, cut after every `pause_after` evaluations; adds to `launches`.
 std::vector<direct::Found> run_wide(const Case& drawn, unsigned threads, unsigned blocks, unsigned pause_after,
                                     std::size_t& launches) {
@@ -252,6 +288,7 @@ int main(int argc, char** argv) {
     std::size_t searches = 0;
     std::size_t evaluations = 0;
     std::size_t launches = 0;
+    std::size_t compact = 0;
     for (unsigned seed = 0; searches < wanted; ++seed) {
         const Case drawn = draw(seed);
         const std::vector<direct::Found> found = run(drawn, 32);
@@ -264,17 +301,21 @@ int main(int argc, char** argv) {
         }
         searches += found.size();
         compare(seed, found, run(drawn, 96), "the number of threads");
+        compare(seed, found, run_compact(drawn, 32, compact, found), "how much memory a rectangle has");
+        compare(seed, found, run_compact(drawn, 64, compact, found), "the number of threads of a compact search");
         const unsigned all = ~0u;
 #ifndef CUDA_HOST_THREADS
         const unsigned blocks = 1 + (seed % 16 == 7 ? 7 * seed % 40 : seed % 4);
         compare(seed, found, run_wide(drawn, 64, blocks, all, launches), "the number of blocks");
         cuda_host::schedule = cuda_host::Schedule::reverse;
         compare(seed, found, run(drawn, 64), "the schedule");
+        compare(seed, found, run_compact(drawn, 96, compact, found), "the schedule of a compact search");
         compare(seed, found, run_wide(drawn, 64, 1 + blocks % 4, 1 + drawn.task.capacity / 3, launches),
                 "where a wide search was cut");
         cuda_host::schedule = cuda_host::Schedule::random;
         cuda_host::seed = seed + 1;
         compare(seed, found, run(drawn, 256), "the schedule");
+        compare(seed, found, run_compact(drawn, 128, compact, found), "the schedule of a compact search");
         compare(seed, found, run_wide(drawn, 96, 1 + (blocks + 1) % 4, 1 + drawn.task.capacity / 2, launches),
                 "the schedule of a wide search");
         cuda_host::schedule = cuda_host::Schedule::forward;
@@ -283,6 +324,10 @@ int main(int argc, char** argv) {
         compare(seed, found, run_wide(drawn, 64, 2, seed % 2 == 0 ? all : 1 + drawn.task.capacity / 2, launches),
                 "the number of blocks");
 #endif
+    }
+    if (compact == 0) {
+        std::cerr << "no search was compact\n";
+        return 1;
     }
     std::cout << "searches " << searches << " evaluations " << evaluations << " launches " << launches << '\n';
 }

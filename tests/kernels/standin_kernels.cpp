@@ -214,8 +214,10 @@ void run_wide_searches(const standin::Launch& launch, unsigned schedule) {
 // Bytes of the classes, and of the rectangles with their divisions.
 std::size_t class_bytes(const direct::Task& task) { return std::size_t{direct::CLASS_BYTES} * task.classes; }
 
-std::size_t rectangle_bytes(const direct::Task& task) {
-    return std::size_t{direct::RECTANGLE_BYTES} * task.capacity + std::size_t{direct::DIVISION_BYTES} * task.divisions;
+std::size_t rectangle_bytes(const direct::Task& task, bool compact) {
+    const std::size_t rectangles = compact ? direct::compact_bytes(task.capacity)
+                                           : std::size_t{direct::RECTANGLE_BYTES} * task.capacity;
+    return rectangles + std::size_t{direct::DIVISION_BYTES} * task.divisions;
 }
 
 // The members of a group, their legs, and what is staged of them.
@@ -281,7 +283,7 @@ std::string check_parts(const standin::Launch& launch, const direct::Task& task,
     return next == group.first + group.members && legs == group.legs ? "" : "the parts are not the group";
 }
 
-template <const Variant& VARIANT, bool WIDE, bool SPILLED>
+template <const Variant& VARIANT, bool WIDE, bool SPILLED, bool COMPACT = false>
 std::string check_searches(const standin::Launch& launch) {
     direct::Task task;
     std::memcpy(&task, launch.parameters, sizeof task);
@@ -298,13 +300,16 @@ std::string check_searches(const standin::Launch& launch) {
     if ((classes_spilled || rectangles_spilled) != SPILLED) {
         return "something is spilled, and the kernel is that of searches where nothing is, or the other way round";
     }
+    if (COMPACT && task.capacity > direct::MOST_COMPACT_RECTANGLES) {
+        return text("rectangles of a compact search", task.capacity, direct::MOST_COMPACT_RECTANGLES);
+    }
     if ((task.flags & direct::LEGS_STAGED) == 0 && task.places != 0) {
         return text("places of members", task.places, 0);
     }
     std::size_t shared = direct::STATE_BYTES;
     std::size_t scratch = std::size_t{direct::CENTRE_BYTES} * task.capacity;
     (classes_spilled ? scratch : shared) += class_bytes(task);
-    (rectangles_spilled ? scratch : shared) += rectangle_bytes(task);
+    (rectangles_spilled ? scratch : shared) += rectangle_bytes(task, COMPACT);
     const std::size_t searches = std::size_t{groups} * rules;
     if (WIDE) {
         scratch += shared;
@@ -353,6 +358,9 @@ std::string check_searches(const standin::Launch& launch) {
         const direct::Group group = task.groups[at];
         if (group.index >= task.all_groups || group.members == 0) {
             return "a group is not one of all, or empty";
+        }
+        if (COMPACT && group.members != 1) {
+            return text("members of a group of a compact search", group.members, 1);
         }
         const std::string wrong =
             WIDE ? check_parts(launch, task, VARIANT, group, task.parts + std::size_t{at} * launch.grid.x, for_legs)
@@ -433,6 +441,9 @@ const std::vector<standin::Kernel>& standin::kernels() {
         {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false>, run_searches<direct_f32>, true, false},
         {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_f16>, true, false},
         {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_bf16>, true, false},
+        {"direct_compact_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false, true>, run_searches<direct_compact_f32>, true, false},
+        {"direct_compact_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false, true>, run_searches<direct_compact_f16>, true, false},
+        {"direct_compact_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false, true>, run_searches<direct_compact_bf16>, true, false},
         {"direct_spilled_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, true>, run_searches<direct_spilled_f32>, true, false},
         {"direct_spilled_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_f16>, true, false},
         {"direct_spilled_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_bf16>, true, false},

@@ -581,20 +581,31 @@ impl Launch {
 
 /// The kernel of a launch.
 fn kernel(storage: Storage, launch: &Launch) -> &'static str {
-    let spilled = launch.memory.classes_spilled || launch.memory.rectangles_spilled;
-    match (storage, launch.wide.is_some(), spilled) {
-        (Storage::F32, false, false) => "direct_f32",
-        (Storage::F16, false, false) => "direct_f16",
-        (Storage::Bf16, false, false) => "direct_bf16",
-        (Storage::F32, false, true) => "direct_spilled_f32",
-        (Storage::F16, false, true) => "direct_spilled_f16",
-        (Storage::Bf16, false, true) => "direct_spilled_bf16",
-        (Storage::F32, true, false) => "direct_wide_f32",
-        (Storage::F16, true, false) => "direct_wide_f16",
-        (Storage::Bf16, true, false) => "direct_wide_bf16",
-        (Storage::F32, true, true) => "direct_wide_spilled_f32",
-        (Storage::F16, true, true) => "direct_wide_spilled_f16",
-        (Storage::Bf16, true, true) => "direct_wide_spilled_bf16",
+    let memory = launch.memory;
+    let spilled = memory.classes_spilled || memory.rectangles_spilled;
+    let of_storages = match (launch.wide.is_some(), spilled, memory.compact) {
+        (false, false, true) => [
+            "direct_compact_f32",
+            "direct_compact_f16",
+            "direct_compact_bf16",
+        ],
+        (false, false, false) => ["direct_f32", "direct_f16", "direct_bf16"],
+        (false, true, _) => [
+            "direct_spilled_f32",
+            "direct_spilled_f16",
+            "direct_spilled_bf16",
+        ],
+        (true, false, _) => ["direct_wide_f32", "direct_wide_f16", "direct_wide_bf16"],
+        (true, true, _) => [
+            "direct_wide_spilled_f32",
+            "direct_wide_spilled_f16",
+            "direct_wide_spilled_bf16",
+        ],
+    };
+    match storage {
+        Storage::F32 => of_storages[0],
+        Storage::F16 => of_storages[1],
+        Storage::Bf16 => of_storages[2],
     }
 }
 

@@ -12,6 +12,7 @@ use super::super::device::Limits;
 const STATE_BYTES: usize = 144;
 const CLASS_BYTES: usize = 48;
 const RECTANGLE_BYTES: usize = 16;
+const COMPACT_PAIR_BYTES: usize = 16;
 const DIVISION_BYTES: usize = 16;
 const LEG_BYTES: usize = 24;
 const MEMBER_BYTES: usize = 16;
@@ -22,6 +23,9 @@ const CENTRE_BYTES: usize = 16;
 /// Rectangles of a search at most: a rectangle has 15 bits per depth, and a depth takes four
 /// evaluations.
 pub(super) const MOST_RECTANGLES: usize = 100_000;
+
+/// The same where the kernel keeps a rectangle in one word.
+const MOST_COMPACT_RECTANGLES: usize = 1600;
 
 /// Of a wide search: shared memory for the points that are scored at a time, and words of a board,
 /// once and per block.
@@ -83,6 +87,8 @@ pub(super) struct Needs {
 /// Where the searches of a launch keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Memory {
+    /// Rectangles in half the memory: of groups of one simulation.
+    pub compact: bool,
     /// In scratch, instead of shared memory.
     pub classes_spilled: bool,
     pub rectangles_spilled: bool,
@@ -324,12 +330,12 @@ fn cost(legs: usize, needs: Needs) -> usize {
     needs.rectangles.saturating_mul(per_evaluation)
 }
 
-/// Warps enough to share a round of some ten points, few enough that several searches share a
-/// multiprocessor and one's bookkeeping hides behind another's legs. Measured on an H200 at 200 legs.
+/// Warps enough to share a round of some ten points; in a crowd one, for other searches have work while
+/// its bookkeeping waits. Measured on an H200 at 200 legs.
 fn threads(legs: usize, crowded: bool) -> u32 {
     match legs {
         0..=96 => 64,
-        97..=2048 if crowded => 64,
+        97..=2048 if crowded => 32,
         97..=2048 => 96,
         _ => 256,
     }
@@ -337,6 +343,15 @@ fn threads(legs: usize, crowded: bool) -> u32 {
 
 /// Of a search that may have `most` bytes of shared memory.
 fn memory(size: Size, needs: Needs, most: usize) -> Memory {
+    let compact = size.members == 1 && needs.rectangles <= MOST_COMPACT_RECTANGLES;
+    let memory = memory_as(compact, size, needs, most);
+    match memory.classes_spilled || memory.rectangles_spilled {
+        true if compact => memory_as(false, size, needs, most),
+        _ => memory,
+    }
+}
+
+fn memory_as(compact: bool, size: Size, needs: Needs, most: usize) -> Memory {
     let mut shared = STATE_BYTES;
     let mut scratch = CENTRE_BYTES * needs.rectangles;
     // What is touched most often first; classes only if they leave room for the rest.
@@ -347,7 +362,12 @@ fn memory(size: Size, needs: Needs, most: usize) -> Memory {
     } else {
         &mut shared
     }) += classes;
-    let rectangles = RECTANGLE_BYTES * needs.rectangles + DIVISION_BYTES * needs.divisions;
+    let rectangles = match compact {
+        // What follows stays aligned.
+        true => COMPACT_PAIR_BYTES * needs.rectangles.div_ceil(2),
+        false => RECTANGLE_BYTES * needs.rectangles,
+    };
+    let rectangles = rectangles + DIVISION_BYTES * needs.divisions;
     let rectangles_spilled = shared + rectangles > most;
     *(if rectangles_spilled {
         &mut scratch
@@ -355,6 +375,7 @@ fn memory(size: Size, needs: Needs, most: usize) -> Memory {
         &mut shared
     }) += rectangles;
     let mut memory = Memory {
+        compact,
         classes_spilled,
         rectangles_spilled,
         legs_staged: false,
@@ -419,20 +440,34 @@ mod tests {
         assert_eq!((groups.clone(), *threads), (0..1000, 96));
         assert!(wide.is_none());
         let crowd = plan(&[size(200, 1); 4000], 500, H200).unwrap();
-        assert_eq!((crowd.len(), crowd[0].threads), (1, 64));
+        assert_eq!((crowd.len(), crowd[0].threads), (1, 32));
+        assert!(memory.compact);
         assert!(!memory.classes_spilled && !memory.rectangles_spilled && memory.legs_staged);
         assert_eq!(memory.scratch_bytes, 500 * 16);
         assert_eq!(
             memory.shared_bytes,
-            144 + 17 * 48 + 500 * 16 + 17 * 16 + 16 + 200 * 24
+            144 + 17 * 48 + 500 * 8 + 17 * 16 + 16 + 200 * 24
         );
-        // Eight blocks share a multiprocessor, for which it has the registers, or more smaller ones.
-        assert!(15 * (memory.shared_bytes + 1024) <= 228 * 1024);
+        // Ten blocks share a multiprocessor, for which it has the registers, or more smaller ones.
+        assert!(21 * (memory.shared_bytes + 1024) <= 228 * 1024);
     }
 
     #[test]
     fn large_budgets_and_long_groups_spill() {
         let most = H200.shared_bytes / 2;
+        let short = memory(size(200, 1), needs(1600), most);
+        assert!(short.compact && !short.rectangles_spilled);
+        let odd = memory(size(0, 1), needs(499), most);
+        assert_eq!(
+            odd.shared_bytes,
+            144 + 17 * 48 + 500 * 8 + 17 * 16 + 16,
+            "legs begin at a multiple of 16"
+        );
+        assert!(!memory(size(200, 1), needs(1601), most).compact);
+        assert!(!memory(size(200, 2), needs(500), most).compact);
+        // Where a class has no room there is no kernel for it.
+        let spilled = memory(size(200, 1), needs(500), 4096);
+        assert!(!spilled.compact && spilled.rectangles_spilled);
         let budget = memory(size(200, 1), needs(10_000), most);
         assert!(budget.rectangles_spilled && budget.legs_staged && !budget.classes_spilled);
         assert_eq!(budget.scratch_bytes, 10_000 * (16 + 16) + 17 * 16);
