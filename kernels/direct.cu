@@ -1932,7 +1932,6 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         }
         scored += points;
         if (!is_done) {
-            __syncthreads();
             continue;
         }
         scored = 0;
