@@ -883,6 +883,58 @@ const _: () =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::groups::Sharing;
+
+    #[test]
+    fn groups_come_chunk_by_chunk_longest_first() {
+        let simulations = [(3, 9), (0, 7), (1, 5), (2, 5)];
+        let spans = simulations.map(|(simulation, longs)| Span {
+            simulation,
+            longs,
+            ..Span::zeroed()
+        });
+        let share =
+            |sharing: &Sharing, here: Range<usize>, slots: &[u32], chunks: &[Range<usize>]| {
+                let all = Groups::new(sharing, 4).unwrap();
+                let places = Places {
+                    simulations: &here,
+                    slots,
+                    spans: &spans,
+                    chunks,
+                };
+                let share = Share::new(&places, &all)?;
+                let mut groups = vec![Group::zeroed(); share.keys.len()];
+                let mut members = vec![[0; 2]; share.members];
+                share.write(&places, &all, &[1.0; 4], &mut groups, &mut members);
+                for (index, (group, key)) in groups.iter().zip(&share.keys).enumerate() {
+                    assert_eq!(group.index, index as u32);
+                    assert_eq!((group.legs, group.members), (key.legs, key.members));
+                    assert_eq!(group.scale * group.unit, 1.0);
+                }
+                let numbers: Vec<u32> = share.keys.iter().map(|key| key.number).collect();
+                Some((numbers, share.runs().collect::<Vec<_>>(), members))
+            };
+        let (slots, two, one) = ([1, 2, 3, 0], [0..2, 2..4], [0..4]);
+        let each = share(&Sharing::PerSimulation, 0..4, &slots, &two);
+        let members = vec![[0, 0], [1, 0], [2, 0], [3, 0]];
+        let expected = (vec![3, 0, 1, 2], vec![0..2, 2..4], members);
+        assert_eq!(each, Some(expected));
+
+        let labels = ["a", "b", "b", "a"].map(str::to_owned);
+        let named = Sharing::Groups(labels.to_vec());
+        let members = vec![[1, 0], [0, 7], [2, 0], [3, 5]];
+        let expected = (vec![0, 1], vec![0..1, 1..2], members.clone());
+        assert_eq!(share(&named, 0..4, &slots, &two), Some(expected));
+        let whole = share(&named, 0..4, &slots, &one);
+        assert_eq!(whole.map(|whole| whole.1), Some(vec![0..2]));
+
+        // In two chunks.
+        assert_eq!(share(&Sharing::Chunks(2), 0..4, &slots, &two), None);
+        // On two devices; one without simulation 0 has the others.
+        assert_eq!(share(&Sharing::Chunks(3), 0..2, &slots, &one), None);
+        let rest = share(&Sharing::PerSimulation, 1..4, &slots[1..], &one);
+        assert_eq!(rest.map(|rest| rest.0), Some(vec![3, 1, 2]));
+    }
 
     #[test]
     fn tags_begin_again_only_on_cleared_words() {
