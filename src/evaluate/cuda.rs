@@ -142,6 +142,8 @@ struct Stream {
     copied: Vec<Option<CudaEvent>>,
     /// The chunk that the launches read.
     at: usize,
+    /// Chunks that were sent.
+    sent: usize,
 }
 
 #[derive(Debug)]
@@ -157,6 +159,7 @@ impl Stream {
             copied: buffers.iter().map(|_| None).collect(),
             buffers,
             at: 0,
+            sent: 0,
         }
     }
 
@@ -165,49 +168,38 @@ impl Stream {
         &self.buffers[chunk % self.buffers.len()]
     }
 
-    /// Starts over: sends the first chunks, as soon as the launches so far have done with the buffers.
+    /// Starts over: sends the first two chunks, as soon as the launches so far have done with the
+    /// buffers. No more yet, so that what else the launches need is not queued behind much.
     fn begin(&mut self, gpu: &Gpu, widths: [usize; 2]) -> Result<(), Error> {
-        self.at = 0;
+        (self.at, self.sent) = (0, 0);
         gpu.before_copies(&gpu.mark()?)?;
-        for chunk in 0..self.buffers.len() {
-            self.send(gpu, widths, chunk)?;
-        }
-        Ok(())
+        self.send(gpu, widths, 2)
     }
 
     /// Makes the launches that follow wait for a chunk, which is the one that they read. Those before
     /// it were for earlier chunks, whose buffers are filled anew when they are over.
     fn reach(&mut self, gpu: &Gpu, widths: [usize; 2], chunk: usize) -> Result<(), Error> {
-        let first = self.at;
-        let mark = if first < chunk {
-            Some(gpu.mark()?)
-        } else {
-            None
-        };
-        for left in first..chunk {
-            if let Some(mark) = &mark {
-                gpu.before_copies(mark)?;
-            }
-            self.send(gpu, widths, left + self.buffers.len())?;
+        if self.at < chunk {
+            gpu.before_copies(&gpu.mark()?)?;
+            self.at = chunk;
         }
-        self.at = chunk;
+        self.send(gpu, widths, chunk + self.buffers.len())?;
         match &self.copied[chunk % self.buffers.len()] {
             Some(copied) => gpu.after_copy(copied),
             None => Ok(()),
         }
     }
 
-    /// Starts the copies of a chunk, if there is one of that number.
-    fn send(&mut self, gpu: &Gpu, [width, terms]: [usize; 2], chunk: usize) -> Result<(), Error> {
-        let Some((_, host)) = self.chunks.get(chunk) else {
-            return Ok(());
-        };
-        let buffer = self.buffer(chunk);
-        gpu.upload_beside(&host.records, host.legs * width, &buffer.records, 0)?;
-        gpu.upload_beside(&host.terms, host.legs * terms, &buffer.terms, 0)?;
-        let copied = gpu.copied()?;
-        let at = chunk % self.buffers.len();
-        self.copied[at] = Some(copied);
+    /// Starts the copies of all chunks before `end` that were not sent yet.
+    fn send(&mut self, gpu: &Gpu, [width, terms]: [usize; 2], end: usize) -> Result<(), Error> {
+        let count = self.buffers.len();
+        for chunk in self.sent..end.min(self.chunks.len()) {
+            let (host, buffer) = (&self.chunks[chunk].1, &self.buffers[chunk % count]);
+            gpu.upload_beside(&host.records, host.legs * width, &buffer.records, 0)?;
+            gpu.upload_beside(&host.terms, host.legs * terms, &buffer.terms, 0)?;
+            self.copied[chunk % count] = Some(gpu.copied()?);
+            self.sent = chunk + 1;
+        }
         Ok(())
     }
 }

@@ -566,8 +566,8 @@ impl Shard {
     ) -> Result<Option<(Share, Vec<Step>)>, Error> {
         let (gpu, buffers) = (&mut self.gpu, &mut self.searches);
         let (rules, limits) = (task.exit_rules.len(), gpu.limits);
-        let chunks = match &self.legs {
-            Legs::Resident(_) => vec![0..self.spans.len()],
+        let chunks: Vec<Range<usize>> = match &self.legs {
+            Legs::Resident(_) => std::iter::once(0..self.spans.len()).collect(),
             Legs::Streamed(stream) => stream
                 .chunks
                 .iter()
@@ -651,9 +651,13 @@ impl Shard {
         let scratch = |launch: &Launch| launch.memory.scratch_bytes * rules * launch.groups.len();
         let most = launches.iter().map(scratch).max().unwrap_or(0);
         let most = most.next_multiple_of(256);
-        // Of each lane that has launches.
+        // For each lane, where there are launches for both, and room.
         let narrow = launches.iter().filter(|launch| launch.wide.is_none());
-        let lanes = narrow.count().clamp(1, 2);
+        let lanes = if narrow.count() > 1 && most <= free {
+            2
+        } else {
+            1
+        };
         let what = "the rectangles of searches";
         let scratch = grown(&mut buffers.scratch, gpu, what, lanes * most)?;
         let scratch = scratch.map_or(0, |scratch| gpu.address(scratch));
@@ -672,7 +676,7 @@ impl Shard {
             fee,
             ..Task::of(task, outline, needs)
         };
-        let (mut next_part, mut lane) = (0, Lane::Second);
+        let (mut next_part, mut next_lane) = (0, Lane::First);
         let mut steps = Vec::new();
         for launch in launches {
             let memory = launch.memory;
@@ -699,7 +703,10 @@ impl Shard {
             let kernel = kernel(storage, &launch);
             let groups = launch.groups.clone();
             let Some(wide) = launch.wide else {
-                lane = lane.other();
+                let lane = next_lane;
+                if lanes == 2 {
+                    next_lane = lane.other();
+                }
                 let scratch = match lane {
                     Lane::First => scratch,
                     Lane::Second => scratch + most as u64,
@@ -914,7 +921,8 @@ mod tests {
                 let numbers: Vec<u32> = share.keys.iter().map(|key| key.number).collect();
                 Some((numbers, share.runs().collect::<Vec<_>>(), members))
             };
-        let (slots, two, one) = ([1, 2, 3, 0], [0..2, 2..4], [0..4]);
+        let (slots, two) = ([1, 2, 3, 0], [0..2, 2..4]);
+        let one = std::slice::from_ref(&(0..4));
         let each = share(&Sharing::PerSimulation, 0..4, &slots, &two);
         let members = vec![[0, 0], [1, 0], [2, 0], [3, 0]];
         let expected = (vec![3, 0, 1, 2], vec![0..2, 2..4], members);
@@ -925,14 +933,14 @@ mod tests {
         let members = vec![[1, 0], [0, 7], [2, 0], [3, 5]];
         let expected = (vec![0, 1], vec![0..1, 1..2], members.clone());
         assert_eq!(share(&named, 0..4, &slots, &two), Some(expected));
-        let whole = share(&named, 0..4, &slots, &one);
-        assert_eq!(whole.map(|whole| whole.1), Some(vec![0..2]));
+        let whole = share(&named, 0..4, &slots, one);
+        assert!(whole.is_some_and(|whole| whole.1.len() == 1 && whole.1[0] == (0..2)));
 
         // In two chunks.
         assert_eq!(share(&Sharing::Chunks(2), 0..4, &slots, &two), None);
         // On two devices; one without simulation 0 has the others.
-        assert_eq!(share(&Sharing::Chunks(3), 0..2, &slots, &one), None);
-        let rest = share(&Sharing::PerSimulation, 1..4, &slots[1..], &one);
+        assert_eq!(share(&Sharing::Chunks(3), 0..2, &slots, one), None);
+        let rest = share(&Sharing::PerSimulation, 1..4, &slots[1..], one);
         assert_eq!(rest.map(|rest| rest.0), Some(vec![3, 1, 2]));
     }
 
