@@ -63,21 +63,28 @@ fn searches(criterion: &mut Criterion) {
 }
 
 /// Whole searches on the first GPU, the host's part included: a search per simulation, and one search
-/// over all of them. Legs are resident, as after one transfer from pinned memory.
+/// over all of them. Legs are resident, as after one transfer from pinned memory; "streamed": they lie
+/// in pinned host memory, and all 480 MB pass through the device with every search, end to end.
 ///
 /// Prints what a floor needs beside the time: legs times evaluations (on sm_90, 14 instructions of a
 /// lane each, counted in the machine code), rounds, and the bytes of the legs.
 fn searches_on_a_gpu(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("optimize-gpu");
-    for (simulations, sharing_name, sharing) in [
-        (SIMULATIONS, "per-simulation", Sharing::PerSimulation),
-        (100 * SIMULATIONS, "per-simulation", Sharing::PerSimulation),
-        (SIMULATIONS, "all", Sharing::All),
+    let (few, many, each) = (SIMULATIONS, 100 * SIMULATIONS, Sharing::PerSimulation);
+    let streamed = Some(400 << 20);
+    for (simulations, sharing_name, sharing, max_device_bytes) in [
+        (few, "per-simulation", each.clone(), None),
+        (many, "per-simulation", each.clone(), None),
+        (many, "per-simulation-streamed", each, streamed),
+        (few, "all", Sharing::All, None),
     ] {
         let batch = synthetic::batch(simulations, LEGS);
         let groups = Groups::new(&sharing, simulations).expect("simulations");
         let bounds = Bounds::symmetric(2, 0.03).expect("low < high");
-        let evaluate = EvaluateOptions::default();
+        let evaluate = EvaluateOptions {
+            max_device_bytes,
+            ..EvaluateOptions::default()
+        };
         let mut evaluator = match Evaluator::cuda(&batch, &[0], &evaluate) {
             Ok(evaluator) => evaluator,
             Err(why) => {
@@ -85,6 +92,8 @@ fn searches_on_a_gpu(criterion: &mut Criterion) {
                 return;
             }
         };
+        let is_streamed = evaluator.device().contains("streamed");
+        assert_eq!(is_streamed, max_device_bytes.is_some());
         group.throughput(Throughput::Elements(simulations as u64));
         for (name, options) in [
             ("production", DirectOptions::production()),

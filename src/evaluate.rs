@@ -423,7 +423,7 @@ pub struct EvaluateOptions {
     /// How a GPU stores the batch; the CPU always holds f32.
     pub storage: Storage,
     /// Most bytes to take on each GPU; `None`: all but a tenth of what is free. A batch that does
-    /// not fit is streamed through two buffers, with the same bits.
+    /// not fit is streamed through a few buffers, with the same bits.
     pub max_device_bytes: Option<usize>,
 }
 

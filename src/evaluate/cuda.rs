@@ -10,7 +10,8 @@
 //! which the kernel derives the leg while it stages it.
 //!
 //! What does not fit a device is kept in pinned host memory as *chunks* of slots, and streamed in
-//! each round through two buffers: one is filled while the kernel works on the other.
+//! each round, or for each set of whole searches, through a few buffers: some are filled while the
+//! kernels work on others.
 //!
 //! # Bits
 //!
@@ -31,7 +32,7 @@ use std::ops::Range;
 use bytemuck::Pod;
 use cudarc::driver::CudaEvent;
 
-use self::device::{Argument, Buffer, Gpu, Pinned};
+use self::device::{Argument, Buffer, Gpu, Lane, Pinned};
 use self::exact::Optima;
 use self::legs::{HostLegs, Pack, Span, cut, derive_spans, legs_of, pieces, split};
 use self::search::SearchBuffers;
@@ -49,6 +50,10 @@ use crate::profit::{ExitRule, Multipliers};
 
 /// Bytes of legs that are packed and uploaded at a time, at least one simulation.
 const STAGE_BYTES: usize = 32 << 20;
+
+/// Buffers through which a batch is streamed, at most: the more, the smaller they are, and the sooner
+/// the first one is full.
+const MOST_BUFFERS: usize = 8;
 
 /// The argument of the kernels; `Round` of `kernels/evaluate.cu`, where each field is explained.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +110,8 @@ struct Shard {
     /// Bytes of a leg in its two arrays.
     widths: [usize; 2],
     spans: Vec<Span>,
+    /// Of each simulation of the run.
+    slots: Vec<u32>,
     device_spans: Buffer<Span>,
     group_of: Option<Buffer<u32>>,
     scales: Option<Buffer<f64>>,
@@ -121,18 +128,80 @@ struct Shard {
 #[derive(Debug)]
 enum Legs {
     Resident(DeviceLegs),
-    Streamed {
-        chunks: Vec<(Range<usize>, HostLegs)>,
-        buffers: Box<[DeviceLegs; 2]>,
-        /// Behind the last launch that read each buffer.
-        read: [Option<CudaEvent>; 2],
-    },
+    Streamed(Stream),
+}
+
+/// The legs of a device in pinned host memory, and their way through the device, chunk by chunk: the
+/// chunks take the buffers in turn.
+#[derive(Debug)]
+struct Stream {
+    /// Slots and legs of each chunk.
+    chunks: Vec<(Range<usize>, HostLegs)>,
+    buffers: Vec<DeviceLegs>,
+    /// Behind the copies of the chunk that each buffer had last.
+    copied: Vec<Option<CudaEvent>>,
+    /// The chunk that the launches read.
+    at: usize,
+    /// Chunks that were sent.
+    sent: usize,
 }
 
 #[derive(Debug)]
 struct DeviceLegs {
     records: Buffer<u8>,
     terms: Buffer<u8>,
+}
+
+impl Stream {
+    fn new(chunks: Vec<(Range<usize>, HostLegs)>, buffers: Vec<DeviceLegs>) -> Self {
+        Self {
+            chunks,
+            copied: buffers.iter().map(|_| None).collect(),
+            buffers,
+            at: 0,
+            sent: 0,
+        }
+    }
+
+    /// The buffer through which a chunk passes.
+    fn buffer(&self, chunk: usize) -> &DeviceLegs {
+        &self.buffers[chunk % self.buffers.len()]
+    }
+
+    /// Starts over: sends the first two chunks, as soon as the launches so far have done with the
+    /// buffers. No more yet, so that what else the launches need is not queued behind much.
+    fn begin(&mut self, gpu: &Gpu, widths: [usize; 2]) -> Result<(), Error> {
+        (self.at, self.sent) = (0, 0);
+        gpu.before_copies(&gpu.mark()?)?;
+        self.send(gpu, widths, 2)
+    }
+
+    /// Makes the launches that follow wait for a chunk, which is the one that they read. Those before
+    /// it were for earlier chunks, whose buffers are filled anew when they are over.
+    fn reach(&mut self, gpu: &Gpu, widths: [usize; 2], chunk: usize) -> Result<(), Error> {
+        if self.at < chunk {
+            gpu.before_copies(&gpu.mark()?)?;
+            self.at = chunk;
+        }
+        self.send(gpu, widths, chunk + self.buffers.len())?;
+        match &self.copied[chunk % self.buffers.len()] {
+            Some(copied) => gpu.after_copy(copied),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the copies of all chunks before `end` that were not sent yet.
+    fn send(&mut self, gpu: &Gpu, [width, terms]: [usize; 2], end: usize) -> Result<(), Error> {
+        let count = self.buffers.len();
+        for chunk in self.sent..end.min(self.chunks.len()) {
+            let (host, buffer) = (&self.chunks[chunk].1, &self.buffers[chunk % count]);
+            gpu.upload_beside(&host.records, host.legs * width, &buffer.records, 0)?;
+            gpu.upload_beside(&host.terms, host.legs * terms, &buffer.terms, 0)?;
+            self.copied[chunk % count] = Some(gpu.copied()?);
+            self.sent = chunk + 1;
+        }
+        Ok(())
+    }
 }
 
 /// A buffer on both sides, which grows and never shrinks.
@@ -159,6 +228,23 @@ impl<T: Pod> Transfer<T> {
         Ok(())
     }
 
+    /// Room for `len` elements, once all copies from and to them are done: for [`Transfer::upload`].
+    fn write(&mut self, gpu: &Gpu, len: usize) -> Result<&mut [T], Error> {
+        self.reserve(gpu, len)?;
+        match &mut self.both {
+            Some((host, _)) => Ok(&mut host.write()?[..len]),
+            None => Ok(&mut []),
+        }
+    }
+
+    /// Copies the first `len` elements to the device.
+    fn upload(&self, gpu: &Gpu, len: usize) -> Result<(), Error> {
+        match &self.both {
+            Some((host, device)) => gpu.upload(host, len, device, 0),
+            None => Ok(()),
+        }
+    }
+
     /// Copies `values` to the device.
     fn send(
         &mut self,
@@ -166,14 +252,10 @@ impl<T: Pod> Transfer<T> {
         len: usize,
         values: impl Iterator<Item = T>,
     ) -> Result<(), Error> {
-        self.reserve(gpu, len)?;
-        if let Some((host, device)) = &mut self.both {
-            for (place, value) in host.write()?.iter_mut().zip(values) {
-                *place = value;
-            }
-            gpu.upload(host, len, device, 0)?;
+        for (place, value) in self.write(gpu, len)?.iter_mut().zip(values) {
+            *place = value;
         }
-        Ok(())
+        self.upload(gpu, len)
     }
 
     /// Starts copying the first `len` elements from the device.
@@ -181,6 +263,22 @@ impl<T: Pod> Transfer<T> {
         match &mut self.both {
             Some((host, device)) => gpu.download(device, len, host),
             None => Ok(()),
+        }
+    }
+
+    /// Starts copying some elements from the device, behind the launches of a lane.
+    fn fetch_part(&mut self, gpu: &Gpu, lane: Lane, part: Range<usize>) -> Result<(), Error> {
+        match &mut self.both {
+            Some((host, device)) => gpu.download_part(lane, device, part, host),
+            None => Ok(()),
+        }
+    }
+
+    /// Elements that were fetched by [`Transfer::fetch_part`], once they are here.
+    fn fetched_part(&self, part: Range<usize>) -> Result<&[T], Error> {
+        match &self.both {
+            Some((host, _)) => host.read_part(part),
+            None => Ok(&[]),
         }
     }
 
@@ -271,7 +369,7 @@ impl<'a> Cuda<'a> {
     /// What it runs on, in words.
     pub(super) fn device(&self) -> String {
         let shards = self.shards.iter().map(|shard| {
-            let (gpu, streamed) = (&shard.gpu, matches!(shard.legs, Legs::Streamed { .. }));
+            let (gpu, streamed) = (&shard.gpu, matches!(shard.legs, Legs::Streamed(_)));
             let streamed = if streamed { ", batch streamed" } else { "" };
             let Gpu {
                 index, name, image, ..
@@ -546,26 +644,30 @@ impl Shard {
         });
         let legs: usize = spans.iter().map(Span::legs).sum();
         let [width, terms_width] = pack.storage.widths();
-        let needed = legs * (width + terms_width) + spans.len() * size_of::<Span>();
+        let per_leg = width + terms_width;
+        let spans_bytes = spans.len() * size_of::<Span>();
+        let needed = legs * per_leg + spans_bytes;
         // A part stays for candidates and results.
         let free = gpu.free()?;
         let usable = free - free / 8;
-        let most = match needed <= usable && legs <= u32::MAX as usize {
-            true => legs,
-            false => {
-                let half = usable.saturating_sub(spans.len() * size_of::<Span>()) / 2;
-                (half / (width + terms_width)).min(u32::MAX as usize)
-            }
-        };
         let longest = spans.iter().map(Span::legs).max().unwrap_or(0);
-        if longest > most {
-            return Err(Error::DeviceMemory {
-                device: gpu.index,
-                what: "the longest simulation, twice,",
-                needed: 2 * longest * (width + terms_width),
-                free,
-            });
-        }
+        let (most, room) = if needed <= usable && legs <= u32::MAX as usize {
+            (legs, legs)
+        } else {
+            // What is streamed leaves half to searches, unless a simulation is too long for that.
+            let usable = usable.saturating_sub(spans_bytes) / per_leg;
+            if 2 * longest > usable || longest > u32::MAX as usize {
+                return Err(Error::DeviceMemory {
+                    device: gpu.index,
+                    what: "the longest simulation, twice,",
+                    needed: 2 * longest * per_leg,
+                    free,
+                });
+            }
+            let room = (free / 2 / per_leg).min(usable).max(2 * longest);
+            let most = (room / MOST_BUFFERS).max(longest);
+            (most.min(u32::MAX as usize), room)
+        };
         let chunks = cut(&mut spans, most);
         let device_legs = |legs: usize| {
             Ok::<_, Error>(DeviceLegs {
@@ -601,21 +703,24 @@ impl Shard {
             }
             Legs::Resident(resident)
         } else {
-            let longest = chunks.iter().map(|chunk| legs_of(&spans[chunk.clone()]));
-            let longest = longest.max().unwrap_or(0);
-            let buffers = Box::new([device_legs(longest)?, device_legs(longest)?]);
+            let largest = chunks.iter().map(|chunk| legs_of(&spans[chunk.clone()]));
+            let largest = largest.max().unwrap_or(0);
+            let most = MOST_BUFFERS.min(chunks.len());
+            let count = (room / largest.max(1)).clamp(2, most);
+            let buffers = (0..count).map(|_| device_legs(largest));
+            let buffers = buffers.collect::<Result<Vec<_>, Error>>()?;
             let mut filled = Vec::with_capacity(chunks.len());
             for chunk in chunks {
                 let mut host = host_legs(legs_of(&spans[chunk.clone()]))?;
                 pack.fill(&spans[chunk.clone()], &mut host)?;
                 filled.push((chunk, host));
             }
-            Legs::Streamed {
-                chunks: filled,
-                buffers,
-                read: [None, None],
-            }
+            Legs::Streamed(Stream::new(filled, buffers))
         };
+        let mut slots = vec![0; spans.len()];
+        for (slot, span) in spans.iter().enumerate() {
+            slots[span.simulation as usize] = slot as u32;
+        }
         let mut host_spans = gpu.pinned(spans.len())?;
         host_spans.write()?.copy_from_slice(&spans);
         let device_spans = gpu.alloc("the simulations", spans.len())?;
@@ -625,6 +730,7 @@ impl Shard {
             legs,
             widths: [width, terms_width],
             spans,
+            slots,
             device_spans,
             group_of: None,
             scales: None,
@@ -641,7 +747,8 @@ impl Shard {
     fn bytes(&self) -> usize {
         let streamed = match &self.legs {
             Legs::Resident(_) => 0,
-            Legs::Streamed { chunks, .. } => chunks
+            Legs::Streamed(stream) => stream
+                .chunks
                 .iter()
                 .map(|(_, host)| host.records.len() + host.terms.len())
                 .sum(),
@@ -654,6 +761,7 @@ impl Shard {
             self.profits.host_bytes(),
             self.searches.host_bytes(),
             self.spans.capacity() * size_of::<Span>(),
+            self.slots.capacity() * size_of::<u32>(),
         ];
         self.gpu.taken() + streamed + host.iter().sum::<usize>()
     }
@@ -752,23 +860,14 @@ impl Shard {
         let spans_at = gpu.address(&self.device_spans);
         match legs {
             Legs::Resident(resident) => launch(gpu, round, argument, spans, spans_at, resident),
-            Legs::Streamed {
-                chunks,
-                buffers,
-                read,
-            } => {
-                let [width, terms_width] = self.widths;
-                for (turn, (slots, host)) in chunks.iter().enumerate() {
-                    let buffer = &buffers[turn % 2];
-                    if let Some(mark) = &read[turn % 2] {
-                        gpu.before_copies(mark)?;
-                    }
-                    gpu.upload_beside(&host.records, host.legs * width, &buffer.records, 0)?;
-                    gpu.upload_beside(&host.terms, host.legs * terms_width, &buffer.terms, 0)?;
-                    gpu.after_copies()?;
+            Legs::Streamed(stream) => {
+                stream.begin(gpu, self.widths)?;
+                for chunk in 0..stream.chunks.len() {
+                    stream.reach(gpu, self.widths, chunk)?;
+                    let slots = stream.chunks[chunk].0.clone();
                     let at = spans_at + (slots.start * size_of::<Span>()) as u64;
-                    launch(gpu, round, argument, &spans[slots.clone()], at, buffer)?;
-                    read[turn % 2] = Some(gpu.mark()?);
+                    let buffer = stream.buffer(chunk);
+                    launch(gpu, round, argument, &spans[slots], at, buffer)?;
                 }
                 Ok(())
             }
@@ -817,7 +916,7 @@ fn launch(
     // (`cut`), `simulation` within `group_of` and `rows`, groups within `scales` and `offsets`,
     // offsets within `pairs`, all made above from checked groups and candidates; sums have room
     // for every candidate of every group, profits for every row. Copies beside the launches go to
-    // the other buffer.
+    // buffers that no launch reads until they are done.
     unsafe { gpu.launch(round.kernel, grid, threads, shared_bytes, argument) }
 }
 

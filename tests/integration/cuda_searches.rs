@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use trisect::{
-    Batch, Bounds, Direct, DirectOptions, Division, Evaluate, EvaluateOptions, Evaluator,
-    ExitChoice, ExitRule, Fields, Groups, Method, Multipliers, OptimizeOptions, Path, SearchTask,
-    Searched, Selection, Sharing, SizeMeasure, StopReason, Storage, Target, Weights, optimize,
+    Batch, Bounds, Candidates, Direct, DirectOptions, Division, Evaluate, EvaluateOptions,
+    Evaluator, ExitChoice, ExitRule, Fields, Groups, Method, Multipliers, OptimizeOptions, Path,
+    SearchTask, Searched, Selection, Sharing, SizeMeasure, StopReason, Storage, Target, Weights,
+    optimize,
 };
 
 use crate::cuda::{Standin, alone, has_gpu, options, rounded};
@@ -637,6 +638,176 @@ fn wide_searches_are_cut_into_launches_and_share_the_device() {
     assert_eq!(standin.get("launches"), all + 2);
 }
 
+/// Runs the same work with every choice of streams that hurry ahead of those for which they are not
+/// made to wait; once, on a GPU.
+fn in_any_order(mut work: impl FnMut(&str)) {
+    let standin = Standin::find();
+    let orders = if standin.is_some() { 8 } else { 1 };
+    for prompt in 0..orders {
+        if let Some(standin) = &standin {
+            standin.set("prompt", prompt);
+        }
+        work(&format!("prompt {prompt}"));
+        if let Some(standin) = &standin {
+            standin.assert_nothing_left();
+            assert_eq!(standin.get("violations"), 0, "prompt {prompt}");
+        }
+    }
+}
+
+/// Where memory is for few searches at a time, many launches share two lanes. The longest come first,
+/// which is not the order of the groups.
+#[test]
+fn many_launches_in_two_lanes_are_the_searches_of_direct() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let standin = Standin::find();
+    let lengths: Vec<usize> = (0..60).map(|index| 20 + index * 37 % 60).collect();
+    let batch = batch_with_plateaus(Kind::Skilled, &lengths);
+    let groups = Groups::new(&Sharing::PerSimulation, batch.len()).unwrap();
+    let bounds = Bounds::symmetric(2, 0.03).unwrap();
+    let few = DirectOptions {
+        max_evaluations: 60,
+        ..DirectOptions::production()
+    };
+    let evaluate = EvaluateOptions {
+        max_device_bytes: Some(100_000),
+        ..options()
+    };
+    for rules in [&RULES[..1], &RULES[..]] {
+        let task = SearchTask::new(&groups, rules, &bounds, &few).unwrap();
+        in_any_order(|order| {
+            let before = standin.as_ref().map(|standin| standin.get("launches"));
+            let searched = compare(&batch, &[0], &evaluate, &task, order);
+            assert!(searched.is_some(), "{order}");
+            if let (Some(standin), Some(before)) = (&standin, before) {
+                let launches = standin.get("launches") - before;
+                assert!(launches > 10, "{launches}, {order}");
+            }
+        });
+    }
+    // Whichever launch fails, nothing of what others still use is freed before they have ended.
+    if let Some(standin) = &standin {
+        standin.set("prompt", 0);
+        let task = SearchTask::new(&groups, &RULES[..1], &bounds, &few).unwrap();
+        for launch in [1, 2, 7] {
+            let mut gpu = Evaluator::cuda(&batch, &[0], &evaluate).unwrap();
+            standin.set("fail_launch", launch);
+            assert!(gpu.searches().unwrap().search(&task).is_err());
+            drop(gpu);
+            standin.assert_nothing_left();
+        }
+        assert_eq!(standin.get("violations"), 0);
+    }
+}
+
+/// A batch that does not fit passes through the device chunk by chunk, and so do its searches, again
+/// and again.
+#[test]
+fn searches_of_a_streamed_batch_are_those_of_direct() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let standin = Standin::find();
+    let each = ragged(&mut Rng::new(150), Kind::Skilled, 100, 90);
+    // Two of the same length lie side by side, and two at a time are a chunk.
+    let pairs = batch_with_plateaus(Kind::Ties, &[50; 100]);
+    let bounds = Bounds::symmetric(2, 0.03).unwrap();
+    let few = DirectOptions {
+        max_evaluations: 20,
+        ..DirectOptions::production()
+    };
+    for (batch, sharing, storage, most) in [
+        (&each, Sharing::PerSimulation, Storage::F32, 80_000),
+        (&each, Sharing::PerSimulation, Storage::F16, 48_000),
+        (&pairs, Sharing::Chunks(2), Storage::F32, 46_080),
+    ] {
+        let evaluate = EvaluateOptions {
+            storage,
+            max_device_bytes: Some(most),
+            ..options()
+        };
+        let groups = Groups::new(&sharing, batch.len()).unwrap();
+        let task = SearchTask::new(&groups, &RULES, &bounds, &few).unwrap();
+        let stored = rounded(batch, storage);
+        let cpu = Evaluator::cpu(&stored, &evaluate).unwrap();
+        let expected: Vec<_> = expected(&cpu, &task).iter().map(bits).collect();
+        in_any_order(|order| {
+            let mut gpu = Evaluator::cuda(batch, &[0], &evaluate).unwrap();
+            assert!(gpu.device().contains("streamed"), "{}", gpu.device());
+            for turn in 0..2 {
+                let before = standin.as_ref().map(|standin| standin.get("launches"));
+                let got = gpu.searches().unwrap().search(&task).unwrap();
+                let got: Vec<_> = got.unwrap().iter().map(bits).collect();
+                assert!(got == expected, "{sharing:?}, {storage:?}, {order}, {turn}");
+                // More chunks than buffers.
+                if let (Some(standin), Some(before)) = (&standin, before) {
+                    let launches = standin.get("launches") - before;
+                    assert!(launches > 16, "{launches}");
+                }
+                // Rounds in between use the same buffers.
+                let pairs = [Multipliers::new(0.01, -0.01)];
+                let candidates = Candidates::shared(pairs.to_vec()).unwrap();
+                let [means, of_cpu] = [&mut gpu, &mut Evaluator::cpu(&stored, &evaluate).unwrap()]
+                    .map(|evaluator| {
+                        let mut means = vec![f64::NAN; groups.len()];
+                        let rule = ExitRule::Intraday;
+                        evaluator
+                            .means(&groups, &candidates, rule, &mut means)
+                            .unwrap();
+                        means
+                    });
+                assert_eq!(means, of_cpu, "{order}");
+            }
+        });
+        let options_of_search = OptimizeOptions {
+            sharing,
+            method: Method::Direct(few),
+            ..OptimizeOptions::default()
+        };
+        let mut cpu = Evaluator::cpu(&stored, &evaluate).unwrap();
+        let mut gpu = Evaluator::cuda(batch, &[0], &evaluate).unwrap();
+        let expected = optimize(&mut cpu, &options_of_search, ()).unwrap();
+        let got = optimize(&mut gpu, &options_of_search, ()).unwrap();
+        assert_eq!(got.path, Path::OneLaunch);
+        // Outcomes have the profits of the batch itself.
+        if storage == Storage::F32 {
+            assert!(got.groups == expected.groups, "{most}");
+        }
+    }
+    // Cancelled on the way: what was launched has ended, the rest has not begun.
+    let Some(standin) = standin else {
+        return;
+    };
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    standin.set("prompt", 0);
+    let evaluate = EvaluateOptions {
+        max_device_bytes: Some(80_000),
+        ..options()
+    };
+    let groups = Groups::new(&Sharing::PerSimulation, each.len()).unwrap();
+    let mut task = SearchTask::new(&groups, &RULES, &bounds, &few).unwrap();
+    let mut gpu = Evaluator::cuda(&each, &[0], &evaluate).unwrap();
+    let whole = gpu.searches().unwrap().search(&task).unwrap().unwrap();
+    task.cancel = Some(&FLAG);
+    standin.raise(&FLAG, 12);
+    let cut = gpu.searches().unwrap().search(&task).unwrap().unwrap();
+    let (mut kept, mut left) = (0, 0);
+    for (cut, whole) in cut.iter().zip(&whole) {
+        if cut.stop == StopReason::Cancelled {
+            assert_eq!((cut.point, cut.evaluations), (None, 0));
+            left += 1;
+        } else {
+            assert_eq!(cut, whole);
+            kept += 1;
+        }
+    }
+    assert!(kept >= 24 && left >= 24, "{kept} and {left}");
+}
+
 /// A flag cancels between launches: searches that have ended keep their results, one that has begun
 /// has what it found, the others have nothing.
 #[test]
@@ -754,6 +925,7 @@ fn what_a_device_cannot_search_whole_goes_round_by_round() {
         max_device_bytes: Some(40_000),
         ..options()
     };
+    // Groups in several chunks.
     assert_eq!(search(few, &streamed, &[0]), Path::Lockstep);
     // Room for the batch, not for the rectangles of a search.
     let tight = EvaluateOptions {

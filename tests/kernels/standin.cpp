@@ -25,6 +25,8 @@
 //   fail_launch      0          n: the n-th kernel run from now on fails (CUDA_ERROR_LAUNCH_FAILED); after that
 //                               every call in its context does, until all owners released the context
 //   late             1          0: work on a stream runs at once; 1: it runs when somebody waits for it
+//   prompt           0          bit n: the n-th stream that a context makes, from 0, runs its work at once all the
+//                               same, and what that waits for: whoever is to wait for late work, and does not, is early
 //   schedule         0          order of the threads of a block: 0 forward, 1 backward, n > 1 random with seed n
 //   threads          0          n: threads per block, where the kernel takes any number; 0: as launched
 //   trace            0          1: every call is named on stderr
@@ -243,6 +245,7 @@ Control controls[] = {
     {"fail_pinned", 0, 0},
     {"fail_launch", 0, 0},
     {"late", 1, 0},
+    {"prompt", 0, 0},
     {"schedule", 0, 0},
     {"threads", 0, 0},
     {"trace", 0, 0},
@@ -320,6 +323,8 @@ struct Context;
 // First in, first out. Positions count pieces of work: an event is reached when `finished` has passed it.
 struct Stream {
     Context* context = nullptr;
+    // Among the streams that its context has made.
+    unsigned number = 0;
     // Ordered against the context's null stream.
     bool blocking = true;
     std::deque<Work> pending;
@@ -362,6 +367,7 @@ struct Context {
     // The error that every call returns, once something failed on the device.
     Result error = SUCCESS;
     std::shared_ptr<Stream> null_stream;
+    unsigned streams_made = 0;
     std::map<void*, std::shared_ptr<Stream>> streams;
     std::map<void*, std::unique_ptr<Event>> events;
     std::map<void*, std::unique_ptr<Module>> modules;
@@ -525,7 +531,9 @@ Result enqueue(Stream& stream, Work work) {
     }
     stream.pending.push_back(std::move(work));
     stream.enqueued += 1;
-    if (control("late") == 0) {
+    const bool prompt = &stream != context.null_stream.get() && stream.number < 63 &&
+                        (control("prompt") >> stream.number & 1) != 0;
+    if (control("late") == 0 || prompt) {
         run_until(stream, stream.enqueued);
     }
     return context.error;
@@ -1332,6 +1340,7 @@ API cuStreamCreateWithPriority(void** handle, unsigned flags, int) {
     return enter_context([&](Context& context) -> Result {
         auto stream = std::make_shared<Stream>();
         stream->context = &context;
+        stream->number = context.streams_made++;
         // CU_STREAM_NON_BLOCKING is 1.
         stream->blocking = (flags & 1) == 0;
         *handle = stream.get();

@@ -195,6 +195,18 @@ void work_is_late() {
     EXPECT(*pinned, 256);
     EXPECT(standin_get("launches", 0), 1);
 
+    // A prompt stream waits for nobody but those that it is told to wait for.
+    standin_set("prompt", 2);
+    *pinned = 77;
+    EXPECT(cuMemsetD8Async(address + SUM, 0, sizeof *pinned, device.stream), 0);
+    EXPECT(cuMemcpyDtoHAsync_v2(pinned, address + SUM, sizeof *pinned, other), 0);
+    EXPECT(*pinned, 256);
+    EXPECT(cuEventRecord(event, device.stream), 0);
+    EXPECT(cuStreamWaitEvent(other, event, 0), 0);
+    EXPECT(cuMemcpyDtoHAsync_v2(pinned, address + SUM, sizeof *pinned, other), 0);
+    EXPECT(*pinned, 0);
+    standin_set("prompt", 0);
+
     EXPECT(cuStreamBeginCapture_v2(device.stream, 1), 0);
     EXPECT(device.launch(round_over(address)), 0);
     void* graph;

@@ -4,12 +4,14 @@
 //! where a library or one of its functions is missing, so [`Gpu::open`] looks for all of them
 //! first; after that every call returns a result.
 //!
-//! All work of a device goes through one stream, except uploads that overlap with a launch: those
-//! have a second stream, and events that keep the two in order.
+//! All work of a device goes through one stream, the first lane, with two exceptions: uploads that
+//! overlap with launches have a stream of their own, and so have launches that overlap with those of
+//! the first lane, the second lane. Events keep the three in order.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -105,6 +107,26 @@ pub(super) struct LaunchShape {
     pub shared_bytes: u32,
 }
 
+/// A stream of launches. Those of one lane follow each other, those of both may overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    First,
+    Second,
+}
+
+impl Lane {
+    pub fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+/// A point behind the launches of both lanes.
+#[derive(Debug)]
+pub(super) struct Mark([CudaEvent; 2]);
+
 /// A device with a context of its own user.
 #[derive(Debug)]
 pub(super) struct Gpu {
@@ -118,7 +140,10 @@ pub(super) struct Gpu {
     taken: Arc<AtomicUsize>,
     module: Arc<CudaModule>,
     functions: HashMap<&'static str, CudaFunction>,
+    /// The first lane.
     compute: Arc<CudaStream>,
+    /// The second lane.
+    second: Arc<CudaStream>,
     copies: Arc<CudaStream>,
     context: Arc<CudaContext>,
 }
@@ -129,15 +154,18 @@ pub(super) struct Buffer<T> {
     slice: CudaSlice<u8>,
     bytes: usize,
     taken: Arc<AtomicUsize>,
-    copies: Arc<CudaStream>,
+    /// All streams but the first lane.
+    others: [Arc<CudaStream>; 2],
     of: PhantomData<T>,
 }
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        // The memory goes back in the order of the launches; copies beside them come first.
+        // The memory goes back in the order of the first lane; what is beside that comes first.
         // What fails here fails again at the next call, where it can be told.
-        let _ = self.copies.synchronize();
+        for stream in &self.others {
+            let _ = stream.synchronize();
+        }
         self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -147,8 +175,12 @@ impl<T> Drop for Buffer<T> {
 pub(super) struct Pinned<T> {
     start: *mut T,
     len: usize,
-    /// Behind the last copy from or to it.
+    /// Behind the last copy from or to it. Copies follow each other, whatever their streams: behind
+    /// one that is done all earlier ones are.
     copied: CudaEvent,
+    /// Parts that were copied to it last, with an event behind each. Other copies from the device
+    /// came before these.
+    parts: Vec<(Range<usize>, CudaEvent)>,
     of: PhantomData<T>,
 }
 
@@ -165,8 +197,12 @@ impl<T> Pinned<T> {
     }
 
     fn wait(&self) -> Result<(), Error> {
-        let device = self.copied.context().ordinal();
-        let waited = self.copied.synchronize();
+        Self::wait_for(&self.copied)
+    }
+
+    fn wait_for(copied: &CudaEvent) -> Result<(), Error> {
+        let device = copied.context().ordinal();
+        let waited = copied.synchronize();
         waited.map_err(|error| cuda_error(device, "waiting for a copy", error))
     }
 }
@@ -182,9 +218,24 @@ impl<T: Pod> Pinned<T> {
         Ok(unsafe { std::slice::from_raw_parts(self.start, self.len) })
     }
 
+    /// A part of the elements, once all copies to it are done. Copies to other parts may go on.
+    pub fn read_part(&self, part: Range<usize>) -> Result<&[T], Error> {
+        if part.start > part.end || part.end > self.len {
+            return Err(beyond(self.len, part.end));
+        }
+        let meets = |other: &Range<usize>| other.start < part.end && part.start < other.end;
+        let last = self.parts.iter().rev().find(|(other, _)| meets(other));
+        Self::wait_for(last.map_or(&self.copied, |(_, copied)| copied))?;
+        // SAFETY: the part lies within the elements, as checked; for these see `read`. No copy to the
+        // part is under way: the last one was waited for, or else the last of all, with which those
+        // before it are done, and a new one needs `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(self.start.add(part.start), part.len()) })
+    }
+
     /// The elements, once all copies to and from them are done.
     pub fn write(&mut self) -> Result<&mut [T], Error> {
         self.wait()?;
+        self.parts.clear();
         // SAFETY: as above; `&mut self` makes the access exclusive.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start, self.len) })
     }
@@ -260,6 +311,7 @@ impl Gpu {
             functions: HashMap::new(),
             module,
             compute: context.new_stream().map_err(failed("creating a stream"))?,
+            second: context.new_stream().map_err(failed("creating a stream"))?,
             copies: context.new_stream().map_err(failed("creating a stream"))?,
             context,
         })
@@ -286,7 +338,8 @@ impl Gpu {
         })
     }
 
-    /// Memory for `len` elements; its content is undefined until it is written.
+    /// Memory for `len` elements; its content is undefined until it is written. The second lane may
+    /// use it after [`Gpu::fork`].
     pub fn alloc<T>(&self, what: &'static str, len: usize) -> Result<Buffer<T>, Error> {
         // No allocation is empty: a null address would hide mistakes.
         let bytes = len.saturating_mul(size_of::<T>()).max(16);
@@ -308,10 +361,10 @@ impl Gpu {
                     slice,
                     bytes,
                     taken: Arc::clone(&self.taken),
-                    copies: Arc::clone(&self.copies),
+                    others: [Arc::clone(&self.second), Arc::clone(&self.copies)],
                     of: PhantomData,
                 };
-                // The other stream may be the first to use it.
+                // The stream of copies may be the first to use it.
                 self.order(&self.compute, &self.copies)?;
                 Ok(buffer)
             }
@@ -345,12 +398,13 @@ impl Gpu {
             start: start.cast(),
             len,
             copied,
+            parts: Vec::new(),
             of: PhantomData,
         })
     }
 
     /// Starts copying the first `len` elements of `source` to element `at` of `buffer`, in the
-    /// order of the launches.
+    /// order of the first lane.
     pub fn upload<T: Pod>(
         &self,
         source: &Pinned<T>,
@@ -361,7 +415,7 @@ impl Gpu {
         self.upload_on(&self.compute, source, len, buffer, at)
     }
 
-    /// The same beside the launches: see [`Gpu::after_copies`] and [`Gpu::before_copies`].
+    /// The same beside the launches: see [`Gpu::after_copy`] and [`Gpu::before_copies`].
     pub fn upload_beside<T: Pod>(
         &self,
         source: &Pinned<T>,
@@ -399,32 +453,62 @@ impl Gpu {
     }
 
     /// Starts copying the first `len` elements of `buffer` to those of `target`, after the
-    /// launches so far.
+    /// launches of the first lane so far.
     pub fn download<T: Pod>(
         &self,
         buffer: &Buffer<T>,
         len: usize,
         target: &mut Pinned<T>,
     ) -> Result<(), Error> {
-        let size = size_of::<T>();
-        let source = self.range(buffer, (0, len * size))?;
+        target.parts.clear();
+        self.download_on(&self.compute, buffer, 0..len, target)
+    }
+
+    /// Starts copying some elements of `buffer` to the same ones of `target`, after the launches of
+    /// a lane so far; for [`Pinned::read_part`].
+    pub fn download_part<T: Pod>(
+        &self,
+        lane: Lane,
+        buffer: &Buffer<T>,
+        part: Range<usize>,
+        target: &mut Pinned<T>,
+    ) -> Result<(), Error> {
+        // On failure there are none left, and who reads a part waits for all.
+        let mut parts = std::mem::take(&mut target.parts);
+        let stream = self.lane(lane);
+        self.download_on(stream, buffer, part.clone(), target)?;
+        let copied = stream.record_event(None);
+        parts.push((part, copied.map_err(self.error("recording an event"))?));
+        target.parts = parts;
+        Ok(())
+    }
+
+    fn download_on<T: Pod>(
+        &self,
+        stream: &CudaStream,
+        buffer: &Buffer<T>,
+        part: Range<usize>,
+        target: &mut Pinned<T>,
+    ) -> Result<(), Error> {
+        let (size, len) = (size_of::<T>(), part.len());
+        let source = self.range(buffer, (part.start * size, len * size))?;
         let failed = self.error("copying from the device");
-        if len > target.len {
-            return Err(beyond(target.len * size, len * size));
+        if part.end > target.len {
+            return Err(beyond(target.len * size, part.end * size));
         }
-        let stream = &self.compute;
+        // An earlier copy may be under way on another stream; the event is to cover both.
         stream.wait(&target.copied).map_err(&failed)?;
         // SAFETY: both ranges lie within their buffers, as checked. Until the copy is done, which
         // `copied` tells, the target is neither freed nor handed out.
         unsafe {
-            let target = std::slice::from_raw_parts_mut(target.start, len);
+            let target = std::slice::from_raw_parts_mut(target.start.add(part.start), len);
             driver::memcpy_dtoh_async(target, source, stream.cu_stream())
         }
         .map_err(&failed)?;
         target.copied.record(stream).map_err(&failed)
     }
 
-    /// Sets the first `len` elements to zero bits, in the order of the launches.
+    /// Sets the first `len` elements to zero bits, in the order of the first lane.
     pub fn zero<T: Pod>(&self, buffer: &Buffer<T>, len: usize) -> Result<(), Error> {
         let bytes = len * size_of::<T>();
         let target = self.range(buffer, (0, bytes))?;
@@ -449,7 +533,14 @@ impl Gpu {
         buffer.slice.device_ptr(&self.compute).0
     }
 
-    /// Launches a kernel.
+    fn lane(&self, lane: Lane) -> &Arc<CudaStream> {
+        match lane {
+            Lane::First => &self.compute,
+            Lane::Second => &self.second,
+        }
+    }
+
+    /// Launches a kernel, in the first lane.
     ///
     /// # Safety
     /// * The kernel takes one argument of type `A`.
@@ -469,13 +560,30 @@ impl Gpu {
             shared_bytes,
         };
         // SAFETY: by the contract of this function.
-        unsafe { self.launch_as(kernel, shape, false, argument) }
+        unsafe { self.launch_in(Lane::First, kernel, shape, argument) }
     }
 
-    /// Launches a kernel whose blocks wait for each other; see [`Gpu::fits`].
+    /// Launches a kernel in a lane; see [`Gpu::fork`] and [`Gpu::join`].
     ///
     /// # Safety
-    /// As for [`Gpu::launch`].
+    /// As for [`Gpu::launch`], and no launch of the other lane that may overlap writes what this one
+    /// reads or writes.
+    pub unsafe fn launch_in<A: Argument>(
+        &mut self,
+        lane: Lane,
+        kernel: &'static str,
+        shape: LaunchShape,
+        argument: A,
+    ) -> Result<(), Error> {
+        // SAFETY: by the contract of this function.
+        unsafe { self.launch_as(lane, kernel, shape, false, argument) }
+    }
+
+    /// Launches a kernel whose blocks wait for each other, in the first lane; see [`Gpu::fits`].
+    ///
+    /// # Safety
+    /// As for [`Gpu::launch`], and no launch of the second lane may overlap: the blocks that fit the
+    /// device by themselves may not fit beside it.
     pub unsafe fn launch_cooperative<A: Argument>(
         &mut self,
         kernel: &'static str,
@@ -483,7 +591,7 @@ impl Gpu {
         argument: A,
     ) -> Result<(), Error> {
         // SAFETY: by the contract of this function.
-        unsafe { self.launch_as(kernel, shape, true, argument) }
+        unsafe { self.launch_as(Lane::First, kernel, shape, true, argument) }
     }
 
     /// Whether the device holds all blocks of a launch at once.
@@ -519,9 +627,10 @@ impl Gpu {
     }
 
     /// # Safety
-    /// As for [`Gpu::launch`].
+    /// As for [`Gpu::launch_in`] and [`Gpu::launch_cooperative`].
     unsafe fn launch_as<A: Argument>(
         &mut self,
+        lane: Lane,
         kernel: &'static str,
         shape: LaunchShape,
         cooperative: bool,
@@ -534,7 +643,7 @@ impl Gpu {
             shared_mem_bytes: shape.shared_bytes,
         };
         let argument = ByValue(argument);
-        let mut launch = self.compute.launch_builder(&function);
+        let mut launch = self.lane(lane).launch_builder(&function);
         launch.arg(&argument);
         let launched = if cooperative {
             // SAFETY: by the contract of this function.
@@ -547,21 +656,47 @@ impl Gpu {
         Ok(())
     }
 
-    /// Makes the launches that follow wait for the copies beside them so far.
-    pub fn after_copies(&self) -> Result<(), Error> {
-        self.order(&self.copies, &self.compute)
+    /// A point behind the copies beside the launches so far.
+    pub fn copied(&self) -> Result<CudaEvent, Error> {
+        let copied = self.copies.record_event(None);
+        copied.map_err(self.error("recording an event"))
     }
 
-    /// A point behind the launches so far.
-    pub fn mark(&self) -> Result<CudaEvent, Error> {
-        let mark = self.compute.record_event(None);
-        mark.map_err(self.error("recording an event"))
+    /// Makes the launches of both lanes that follow wait for such a point.
+    pub fn after_copy(&self, copied: &CudaEvent) -> Result<(), Error> {
+        for lane in [&self.compute, &self.second] {
+            let waited = lane.wait(copied);
+            waited.map_err(self.error("waiting for an event"))?;
+        }
+        Ok(())
+    }
+
+    /// A point behind the launches of both lanes so far.
+    pub fn mark(&self) -> Result<Mark, Error> {
+        let record = |lane: &Arc<CudaStream>| {
+            let mark = lane.record_event(None);
+            mark.map_err(self.error("recording an event"))
+        };
+        Ok(Mark([record(&self.compute)?, record(&self.second)?]))
     }
 
     /// Makes the copies beside the launches that follow wait for a point.
-    pub fn before_copies(&self, mark: &CudaEvent) -> Result<(), Error> {
-        let waited = self.copies.wait(mark);
-        waited.map_err(self.error("waiting for an event"))
+    pub fn before_copies(&self, mark: &Mark) -> Result<(), Error> {
+        for lane in &mark.0 {
+            let waited = self.copies.wait(lane);
+            waited.map_err(self.error("waiting for an event"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes what follows in the second lane wait for what is in the first.
+    pub fn fork(&self) -> Result<(), Error> {
+        self.order(&self.compute, &self.second)
+    }
+
+    /// Makes what follows in the first lane wait for what is in the second.
+    pub fn join(&self) -> Result<(), Error> {
+        self.order(&self.second, &self.compute)
     }
 
     fn order(&self, first: &CudaStream, then: &CudaStream) -> Result<(), Error> {
@@ -569,11 +704,19 @@ impl Gpu {
         ordered.map_err(self.error("ordering streams"))
     }
 
+    /// Waits for the launches that were started.
+    pub fn finish_launches(&self) -> Result<(), Error> {
+        let failed = self.error("waiting for the device");
+        self.second.synchronize().map_err(&failed)?;
+        self.compute.synchronize().map_err(&failed)
+    }
+
     /// Waits for everything that was started.
     pub fn finish(&self) -> Result<(), Error> {
-        let failed = self.error("waiting for the device");
-        self.copies.synchronize().map_err(&failed)?;
-        self.compute.synchronize().map_err(&failed)
+        let copied = self.copies.synchronize();
+        let copied = copied.map_err(self.error("waiting for the device"));
+        // Of the launches nothing may go on, whatever the copies came to.
+        self.finish_launches().and(copied)
     }
 }
 

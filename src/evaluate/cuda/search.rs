@@ -6,22 +6,31 @@
 //! ended: it knows how many launches end them all, and those that come too late find nothing to do.
 //! Only with a flag that may cancel does it wait for each launch before it starts the next.
 //!
-//! A search needs all simulations of its group on one device, in memory. Where that is not so, or
+//! Launches of searches by one block each take turns in two lanes, so that one fills the device while
+//! the last one drains; each lane has scratch of its own. A wide search has the device for itself.
+//!
+//! Where the batch is streamed, the searches follow it chunk by chunk. The results of each launch are
+//! fetched behind it, and made into those of the caller while later ones run.
+//!
+//! A search needs all simulations of its group on one device, in one chunk. Where that is not so, or
 //! where [`plan`] finds rounds the better way, the driver searches round by round.
 
 mod plan;
 
+use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use bytemuck::{Pod, Zeroable};
+use rayon::prelude::*;
 
-use self::plan::{Launch, MOST_RECTANGLES, Needs, Size, Way};
-use super::device::{Argument, Buffer, Gpu, LaunchShape};
+use self::plan::{Launch, MOST_RECTANGLES, Needs, Size};
+use super::device::{Argument, Buffer, Gpu, Lane, LaunchShape};
 use super::{Cuda, Legs, Shard, Span, Transfer};
 use crate::direct::{Division, Outline, Selection, SizeMeasure, StopReason};
 use crate::error::Error;
 use crate::evaluate::fixed_point::{fraction_bits_of, power_of_two};
-use crate::evaluate::{SearchTask, Searched, Searches, Storage, check_groups};
+use crate::evaluate::{SearchTask, Searched, Searches, Storage, Threads, check_groups};
 use crate::groups::Groups;
 use crate::profit::ExitRule;
 
@@ -86,7 +95,7 @@ struct Group {
     /// Of the members of all groups.
     first: u32,
     members: u32,
-    /// Index among the groups of the device.
+    /// Index among the groups of the device, in the order of the launches.
     index: u32,
     legs: u32,
     /// 2^fraction bits, and its inverse.
@@ -215,108 +224,206 @@ fn grown<'b, T>(
     Ok(buffer.as_ref().map(|(_, buffer)| buffer))
 }
 
+/// Groups that one thread writes at a time.
+const BLOCK: usize = 1 << 12;
+
+/// Where a group has its simulations, instead of in a chunk.
+const ELSEWHERE: u32 = u32::MAX;
+const SPREAD: u32 = u32::MAX - 1;
+
+/// A group of a device, in short.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Key {
+    /// Index of the chunk, or one of the above.
+    chunk: u32,
+    legs: u32,
+    members: u32,
+    /// Number among all groups.
+    number: u32,
+}
+
 /// The groups of one device.
 struct Share {
-    /// Longest first.
-    groups: Vec<Group>,
-    /// Slot of each member, and place of its first leg where they are staged.
-    members: Vec<[u32; 2]>,
-    /// Of each group, in the order of `groups`.
-    sizes: Vec<Size>,
-    /// Their numbers among all groups, by `Group::index`.
-    numbers: Vec<usize>,
+    /// In the order of the launches: chunk by chunk, longest first.
+    keys: Vec<Key>,
+    members: usize,
+}
+
+/// What tells where the groups have their simulations.
+struct Places<'p> {
+    simulations: &'p Range<usize>,
+    /// Of each simulation.
+    slots: &'p [u32],
+    /// Of each slot.
+    spans: &'p [Span],
+    /// The slots of each chunk.
+    chunks: &'p [Range<usize>],
+}
+
+impl Places<'_> {
+    /// The slot of a simulation, and its legs.
+    fn find(&self, member: u32) -> (u32, usize) {
+        let slot = self.slots[member as usize - self.simulations.start];
+        (slot, self.spans[slot as usize].legs())
+    }
+
+    fn key(&self, groups: &Groups, number: usize) -> Key {
+        let members = groups.members(number);
+        let key = |chunk, legs| Key {
+            chunk,
+            legs,
+            members: members.len() as u32,
+            number: number as u32,
+        };
+        let (Some(&first), Some(&last)) = (members.first(), members.last()) else {
+            return key(SPREAD, 0);
+        };
+        if !self.simulations.contains(&(first as usize)) {
+            return key(ELSEWHERE, 0);
+        }
+        // Members ascend.
+        if !self.simulations.contains(&(last as usize)) {
+            return key(SPREAD, 0);
+        }
+        let (slot, _) = self.find(first);
+        let chunk = self
+            .chunks
+            .partition_point(|chunk| chunk.end <= slot as usize);
+        let mut sum = 0;
+        for &member in members {
+            let (slot, legs) = self.find(member);
+            if !self.chunks[chunk].contains(&(slot as usize)) {
+                return key(SPREAD, 0);
+            }
+            sum += legs;
+        }
+        match u32::try_from(sum) {
+            Ok(legs) => key(chunk as u32, legs),
+            Err(_) => key(SPREAD, 0),
+        }
+    }
 }
 
 impl Share {
-    /// The groups that begin on a device; `None` if one of them ends on another.
-    fn new(shard: &Shard, groups: &Groups, bounds: &[f64]) -> Option<Self> {
-        let here = &shard.simulations;
-        let mut slots = vec![0; here.len()];
-        for (slot, span) in shard.spans.iter().enumerate() {
-            slots[span.simulation as usize] = slot as u32;
-        }
-        let mut share = Self {
-            groups: Vec::new(),
-            members: Vec::new(),
-            sizes: Vec::new(),
-            numbers: Vec::new(),
-        };
-        for number in 0..groups.len() {
-            let members = groups.members(number);
-            let (first, last) = (*members.first()? as usize, *members.last()? as usize);
-            if !here.contains(&first) {
-                continue;
-            }
-            // Members ascend.
-            if !here.contains(&last) {
-                return None;
-            }
-            let mut legs = 0;
-            let start = share.members.len() as u32;
-            for &member in members {
-                let slot = slots[member as usize - here.start];
-                share.members.push([slot, legs as u32]);
-                legs += shard.spans[slot as usize].legs();
-            }
-            let bits = fraction_bits_of(members, bounds);
-            share.groups.push(Group {
-                first: start,
-                members: members.len() as u32,
-                index: share.numbers.len() as u32,
-                legs: u32::try_from(legs).ok()?,
-                scale: power_of_two(bits),
-                unit: power_of_two(-bits),
-            });
-            share.numbers.push(number);
-        }
+    /// The groups that begin on a device; `None` if one of them has its simulations in several chunks
+    /// or on several devices.
+    fn new(places: &Places<'_>, groups: &Groups) -> Option<Self> {
+        let numbers = (0..groups.len()).into_par_iter().with_min_len(BLOCK);
+        let mut keys: Vec<Key> = numbers.map(|number| places.key(groups, number)).collect();
         // Equal lengths keep their order, whose neighbours share legs in the cache.
-        share
-            .groups
-            .sort_by_key(|group| std::cmp::Reverse(group.legs));
-        share.sizes = share
-            .groups
-            .iter()
-            .map(|group| Size {
-                legs: group.legs as usize,
-                members: group.members as usize,
-            })
-            .collect();
-        Some(share)
+        let order = |key: &Key| (key.chunk, Reverse(key.legs));
+        if !keys.is_sorted_by_key(order) {
+            keys.par_sort_by_key(order);
+        }
+        keys.truncate(keys.partition_point(|key| key.chunk != ELSEWHERE));
+        if keys.last().is_some_and(|key| key.chunk == SPREAD) {
+            return None;
+        }
+        let members = keys.iter().map(|key| key.members as usize).sum();
+        Some(Self { keys, members })
     }
 
-    /// Cuts a group into parts of about equal legs, one per block, some without members where a
-    /// member has much of the group; places the legs of each part.
-    fn cut(&mut self, group: usize, blocks: usize, spans: &[Span]) -> Vec<Group> {
-        let group = self.groups[group];
-        let mut parts = vec![
-            Group {
-                members: 0,
-                legs: 0,
-                ..group
-            };
-            blocks
-        ];
-        let members = &mut self.members[group.first as usize..][..group.members as usize];
-        let mut before = 0;
-        for [slot, place] in members {
-            let legs = spans[*slot as usize].legs() as u64;
-            // The part that has the middle of the member.
-            let part = (2 * before + legs) * blocks as u64 / (2 * u64::from(group.legs)).max(1);
-            let part =
-                &mut parts[usize::try_from(part).map_or(blocks - 1, |at| at.min(blocks - 1))];
-            *place = part.legs;
-            part.members += 1;
-            part.legs += legs as u32;
-            before += legs;
+    /// The groups of each chunk that has any.
+    fn runs(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut start = 0;
+        let alike = self.keys.chunk_by(|one, other| one.chunk == other.chunk);
+        alike.map(move |run| {
+            let run = start..start + run.len();
+            start = run.end;
+            run
+        })
+    }
+
+    /// Writes the groups, and of each member its slot, and the place of its first leg where they are
+    /// staged.
+    fn write(
+        &self,
+        places: &Places<'_>,
+        all: &Groups,
+        bounds: &[f64],
+        mut groups: &mut [Group],
+        mut members: &mut [[u32; 2]],
+    ) {
+        let (mut index, mut first) = (0, 0);
+        let mut blocks = Vec::with_capacity(self.keys.len() / BLOCK + 1);
+        for keys in self.keys.chunks(BLOCK) {
+            let count = keys.iter().map(|key| key.members as usize).sum();
+            let (groups_here, rest) = std::mem::take(&mut groups).split_at_mut(keys.len());
+            groups = rest;
+            let (members_here, rest) = std::mem::take(&mut members).split_at_mut(count);
+            members = rest;
+            blocks.push((keys, groups_here, members_here, index, first));
+            index += keys.len() as u32;
+            first += count as u32;
         }
-        let mut first = group.first;
-        for part in &mut parts {
-            part.first = first;
-            first += part.members;
-        }
-        parts
+        let block = |block: (&[Key], &mut [Group], &mut [[u32; 2]], u32, u32)| {
+            let (keys, groups, members, mut index, mut first) = block;
+            let mut members = members.iter_mut();
+            for (key, group) in keys.iter().zip(groups) {
+                let of_group = all.members(key.number as usize);
+                let mut before = 0;
+                for (&member, place) in of_group.iter().zip(members.by_ref()) {
+                    let (slot, legs) = places.find(member);
+                    *place = [slot, before];
+                    before += legs as u32;
+                }
+                let bits = fraction_bits_of(of_group, bounds);
+                *group = Group {
+                    first,
+                    members: key.members,
+                    index,
+                    legs: key.legs,
+                    scale: power_of_two(bits),
+                    unit: power_of_two(-bits),
+                };
+                first += key.members;
+                index += 1;
+            }
+        };
+        blocks.into_par_iter().for_each(block);
     }
 }
+
+/// Cuts a group into parts of about equal legs, one per block, some without members where a member
+/// has much of the group; places the legs of each part. `members`: those of all groups.
+fn cut(group: Group, members: &mut [[u32; 2]], blocks: usize, spans: &[Span]) -> Vec<Group> {
+    let mut parts = vec![
+        Group {
+            members: 0,
+            legs: 0,
+            ..group
+        };
+        blocks
+    ];
+    let members = &mut members[group.first as usize..][..group.members as usize];
+    let mut before = 0;
+    for [slot, place] in members {
+        let legs = spans[*slot as usize].legs() as u64;
+        // The part that has the middle of the member.
+        let part = (2 * before + legs) * blocks as u64 / (2 * u64::from(group.legs)).max(1);
+        let part = &mut parts[usize::try_from(part).map_or(blocks - 1, |at| at.min(blocks - 1))];
+        *place = part.legs;
+        part.members += 1;
+        part.legs += legs as u32;
+        before += legs;
+    }
+    let mut first = group.first;
+    for part in &mut parts {
+        part.first = first;
+        first += part.members;
+    }
+    parts
+}
+
+/// What a search came to that is overwritten.
+const NOTHING: Searched = Searched {
+    point: None,
+    value: f64::INFINITY,
+    evaluations: 0,
+    iterations: 0,
+    rounds: 0,
+    stop: StopReason::Cancelled,
+};
 
 impl Searches for Cuda<'_> {
     fn search(&mut self, task: &SearchTask<'_>) -> Result<Option<Vec<Searched>>, Error> {
@@ -333,68 +440,82 @@ impl Searches for Cuda<'_> {
         if !(1..=32).contains(&rules) || needs.rectangles > MOST_RECTANGLES {
             return Ok(None);
         }
-        let mut shares = Vec::new();
-        for shard in &self.shards {
-            let Some(share) = Share::new(shard, task.groups, &self.bounds) else {
-                return Ok(None);
-            };
-            let Some(ways) = plan::ways(&share.sizes, rules, needs, shard.gpu.limits) else {
-                return Ok(None);
-            };
-            if !matches!(shard.legs, Legs::Resident(_)) {
-                return Ok(None);
-            }
-            shares.push((share, ways));
+        // With fewer groups than chunks, some group is in several: not worth sending any.
+        let spread = |shard: &Shard| match &shard.legs {
+            Legs::Resident(_) => false,
+            Legs::Streamed(stream) => stream.chunks.len() > task.groups.len(),
+        };
+        if self.shards.iter().any(spread) {
+            return Ok(None);
         }
         let cancelled = || task.cancel.is_some_and(|flag| flag.load(Ordering::Relaxed));
         let mut searched = None;
         let done = self.guard(|this| {
             let (storage, fee) = (this.storage, this.fee as f32);
+            for shard in &mut this.shards {
+                if let Legs::Streamed(stream) = &mut shard.legs {
+                    stream.begin(&shard.gpu, shard.widths)?;
+                }
+            }
             let mut plans = Vec::new();
-            for (shard, (share, ways)) in this.shards.iter_mut().zip(&mut shares) {
-                let steps =
-                    shard.prepare_searches(task, &outline, needs, share, ways, storage, fee)?;
-                let Some(steps) = steps else {
+            for shard in &mut this.shards {
+                let (bounds, threads) = (&this.bounds, &this.threads);
+                let plan =
+                    shard.prepare_searches(task, &outline, needs, bounds, threads, storage, fee)?;
+                let Some(plan) = plan else {
                     return Ok(());
                 };
-                plans.push(steps);
+                plans.push(plan);
             }
-            let mut ends_early = false;
-            for at in 0..plans.iter().map(Vec::len).max().unwrap_or(0) {
-                ends_early = cancelled();
-                if ends_early {
-                    break;
-                }
-                for (shard, steps) in this.shards.iter_mut().zip(&plans) {
-                    if let Some(step) = steps.get(at) {
+            for shard in &this.shards {
+                shard.gpu.fork()?;
+            }
+            let most = plans.iter().map(|(_, steps)| steps.len()).max();
+            let mut launched = 0;
+            while launched < most.unwrap_or(0) && !cancelled() {
+                for (shard, (share, steps)) in this.shards.iter_mut().zip(&plans) {
+                    if let Some(step) = steps.get(launched) {
                         shard.launch_searches(step)?;
+                        shard.fetch_searches(step, share, rules)?;
                     }
                 }
+                launched += 1;
                 if task.cancel.is_some() {
                     for shard in &this.shards {
-                        shard.gpu.finish()?;
+                        shard.gpu.finish_launches()?;
                     }
                 }
             }
-            // PERF: while the devices search.
-            let searched = searched.insert(vec![None; rules * task.groups.len()]);
-            for (shard, (share, _)) in this.shards.iter_mut().zip(&shares) {
-                let here = rules * share.numbers.len();
-                shard.searches.found.fetch(&shard.gpu, here)?;
+            let ends_early = launched < most.unwrap_or(0);
+            for (shard, (share, steps)) in this.shards.iter_mut().zip(&plans) {
+                // What was not launched.
+                for step in steps.iter().skip(launched) {
+                    shard.fetch_searches(step, share, rules)?;
+                }
+                shard.gpu.join()?;
             }
-            for (shard, (share, _)) in this.shards.iter().zip(&shares) {
-                let here = share.numbers.len();
-                let found = shard.searches.found.fetched()?;
-                for (index, found) in found.iter().take(rules * here).enumerate() {
-                    let (rule, group) = (index / here, index % here);
-                    searched[rule * task.groups.len() + share.numbers[group]] =
-                        found.searched(ends_early);
+            // PERF: from here on while the devices search.
+            let all = task.groups.len();
+            let mut here = vec![NOTHING; rules * all];
+            let mut complete = true;
+            for (shard, (share, steps)) in this.shards.iter().zip(&plans) {
+                for step in steps.iter().filter(|step| step.last) {
+                    let keys = &share.keys[step.groups.clone()];
+                    for (part, here) in step.found(share, rules).zip(here.chunks_mut(all)) {
+                        let found = shard.searches.found.fetched_part(part)?;
+                        for (found, key) in found.iter().zip(keys) {
+                            let found = found.searched(ends_early);
+                            complete &= found.is_some();
+                            here[key.number as usize] = found.unwrap_or(NOTHING);
+                        }
+                    }
                 }
             }
+            searched = complete.then_some(here);
             Ok(())
         });
         match done {
-            Ok(()) => Ok(searched.and_then(|searched| searched.into_iter().collect())),
+            Ok(()) => Ok(searched),
             // Round by round takes less memory.
             Err(Error::DeviceMemory { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -409,11 +530,26 @@ struct Step {
     kernel: &'static str,
     /// By blocks that wait for each other.
     cooperative: bool,
+    lane: Lane,
+    /// Where the legs of its groups are.
+    chunk: usize,
+    groups: Range<usize>,
+    /// No later launch goes on with the same searches.
+    last: bool,
+}
+
+impl Step {
+    /// Where its results are, under one exit rule after the other.
+    fn found(&self, share: &Share, rules: usize) -> impl Iterator<Item = Range<usize>> {
+        let (groups, all) = (self.groups.clone(), share.keys.len());
+        (0..rules).map(move |rule| rule * all + groups.start..rule * all + groups.end)
+    }
 }
 
 impl Shard {
-    /// Sends what the searches of a device need and tells how to launch them; `None` where the
-    /// device does not hold the blocks of a wide search.
+    /// Sends what the searches of a device need and tells how to launch them; `None` where a group is
+    /// in several chunks or on several devices, where rounds are the better way, and where the device
+    /// does not hold the blocks of a wide search.
     #[expect(
         clippy::too_many_arguments,
         reason = "what to search, and what the evaluator that owns the device knows of it"
@@ -423,26 +559,65 @@ impl Shard {
         task: &SearchTask<'_>,
         outline: &Outline,
         needs: Needs,
-        share: &mut Share,
-        ways: &[Way],
+        bounds: &[f64],
+        threads: &Threads,
         storage: Storage,
         fee: f32,
-    ) -> Result<Option<Vec<Step>>, Error> {
-        let Legs::Resident(legs) = &self.legs else {
+    ) -> Result<Option<(Share, Vec<Step>)>, Error> {
+        let (gpu, buffers) = (&mut self.gpu, &mut self.searches);
+        let (rules, limits) = (task.exit_rules.len(), gpu.limits);
+        let chunks: Vec<Range<usize>> = match &self.legs {
+            Legs::Resident(_) => std::iter::once(0..self.spans.len()).collect(),
+            Legs::Streamed(stream) => stream
+                .chunks
+                .iter()
+                .map(|(slots, _)| slots.clone())
+                .collect(),
+        };
+        let places = Places {
+            simulations: &self.simulations,
+            slots: &self.slots,
+            spans: &self.spans,
+            chunks: &chunks,
+        };
+        let Some(share) = threads.run(|| Share::new(&places, task.groups)) else {
             return Ok(None);
         };
-        let (gpu, buffers) = (&mut self.gpu, &mut self.searches);
-        let rules = task.exit_rules.len();
+        let size = |key: &Key| Size {
+            legs: key.legs as usize,
+            members: key.members as usize,
+        };
+        let sizes: Vec<Size> = share.keys.iter().map(size).collect();
+        let mut ways = Vec::new();
+        for run in share.runs() {
+            let Some(of_run) = plan::ways(&sizes[run.clone()], rules, needs, limits) else {
+                return Ok(None);
+            };
+            ways.push((run, of_run));
+        }
         let thirds = Outline::thirds();
         let tables = thirds.iter().chain(&outline.sizes).copied();
         let length = thirds.len() + outline.sizes.len();
         buffers.tables.send(gpu, length, tables)?;
-        let groups = share.groups.iter().copied();
-        buffers.groups.send(gpu, share.groups.len(), groups)?;
+        let (groups, members) = (share.keys.len(), share.members);
+        let groups = buffers.groups.write(gpu, groups)?;
+        let members = buffers.members.write(gpu, members)?;
+        threads.run(|| share.write(&places, task.groups, bounds, groups, members));
+        // A search that is not launched has no evaluations.
+        buffers.found.write(gpu, rules * share.keys.len())?;
+        buffers.found.zero(gpu, rules * share.keys.len())?;
 
-        let limits = gpu.limits;
-        let free = gpu.free()? / 2;
-        let mut launches = plan::launches(&share.sizes, ways, rules, needs, limits, free);
+        let had = buffers.scratch.as_ref().map_or(0, |(had, _)| *had);
+        let free = (gpu.free()? + had) / 2;
+        let mut launches = Vec::new();
+        for (run, ways) in ways {
+            let of_run = &sizes[run.clone()];
+            let cut = plan::launches(of_run, &ways, rules, needs, limits, free / 2);
+            launches.extend(cut.into_iter().map(|launch| Launch {
+                groups: run.start + launch.groups.start..run.start + launch.groups.end,
+                ..launch
+            }));
+        }
         let mut parts = Vec::new();
         let (mut words, mut tags) = (0, 0_u32);
         // An exchange has a point at least, but for the last.
@@ -454,8 +629,8 @@ impl Shard {
             words = words.max(rules * launch.groups.len() * plan::board_words(wide.blocks));
             tags = tags.saturating_add(tags_per_launch.saturating_mul(wide.launches as u32));
             let start = parts.len();
-            for group in launch.groups.clone() {
-                parts.extend(share.cut(group, wide.blocks, &self.spans));
+            for &group in &groups[launch.groups.clone()] {
+                parts.extend(cut(group, members, wide.blocks, &self.spans));
             }
             let legs = parts[start..].iter().map(|part| part.legs).max();
             let members = parts[start..].iter().map(|part| part.members).max();
@@ -471,22 +646,25 @@ impl Shard {
                 .parts
                 .send(gpu, parts.len(), parts.iter().copied())?;
         }
-        let members = share.members.iter().copied();
-        buffers.members.send(gpu, share.members.len(), members)?;
-        // A search that is not launched has no evaluations.
-        buffers.found.reserve(gpu, rules * share.groups.len())?;
-        buffers.found.zero(gpu, rules * share.groups.len())?;
+        buffers.groups.upload(gpu, share.keys.len())?;
+        buffers.members.upload(gpu, share.members)?;
         let scratch = |launch: &Launch| launch.memory.scratch_bytes * rules * launch.groups.len();
-        let scratch = launches.iter().map(scratch).max().unwrap_or(0);
+        let most = launches.iter().map(scratch).max().unwrap_or(0);
+        let most = most.next_multiple_of(256);
+        // For each lane, where there are launches for both, and room.
+        let narrow = launches.iter().filter(|launch| launch.wide.is_none());
+        let lanes = if narrow.count() > 1 && most <= free {
+            2
+        } else {
+            1
+        };
         let what = "the rectangles of searches";
-        let scratch = grown(&mut buffers.scratch, gpu, what, scratch)?;
+        let scratch = grown(&mut buffers.scratch, gpu, what, lanes * most)?;
         let scratch = scratch.map_or(0, |scratch| gpu.address(scratch));
         let (boards, mut first_tag) = buffers.boards(gpu, words, tags)?;
         let boards = boards.map_or(0, |boards| gpu.address(boards));
 
         let all = Task {
-            legs: gpu.address(&legs.records),
-            terms: gpu.address(&legs.terms),
             spans: gpu.address(&self.device_spans),
             members: buffers.members.address(gpu),
             thirds: buffers.tables.address(gpu),
@@ -494,16 +672,23 @@ impl Shard {
             scratch,
             boards,
             found: buffers.found.address(gpu),
-            all_groups: share.groups.len() as u32,
+            all_groups: share.keys.len() as u32,
             fee,
             ..Task::of(task, outline, needs)
         };
-        let mut next_part = 0;
+        let (mut next_part, mut next_lane) = (0, Lane::First);
         let mut steps = Vec::new();
         for launch in launches {
             let memory = launch.memory;
+            let chunk = share.keys[launch.groups.start].chunk as usize;
+            let legs = match &self.legs {
+                Legs::Resident(legs) => legs,
+                Legs::Streamed(stream) => stream.buffer(chunk),
+            };
             let flag = |set: bool, flag: u32| if set { flag } else { 0 };
             let argument = Task {
+                legs: gpu.address(&legs.records),
+                terms: gpu.address(&legs.terms),
                 groups: buffers.groups.address(gpu)
                     + (launch.groups.start * size_of::<Group>()) as u64,
                 scratch_bytes: memory.scratch_bytes as u64,
@@ -516,12 +701,28 @@ impl Shard {
             };
             let shape = launch.shape(rules);
             let kernel = kernel(storage, &launch);
+            let groups = launch.groups.clone();
             let Some(wide) = launch.wide else {
+                let lane = next_lane;
+                if lanes == 2 {
+                    next_lane = lane.other();
+                }
+                let scratch = match lane {
+                    Lane::First => scratch,
+                    Lane::Second => scratch + most as u64,
+                };
                 steps.push(Step {
                     shape,
-                    argument,
+                    argument: Task {
+                        scratch,
+                        ..argument
+                    },
                     kernel,
                     cooperative: false,
+                    lane,
+                    chunk,
+                    groups,
+                    last: true,
                 });
                 continue;
             };
@@ -531,37 +732,56 @@ impl Shard {
                 ..argument
             };
             next_part += wide.blocks * launch.groups.len();
-            for _ in 0..wide.launches {
+            for turn in 1..=wide.launches {
                 argument.first_tag = first_tag;
                 steps.push(Step {
                     shape,
                     argument,
                     kernel,
                     cooperative: true,
+                    lane: Lane::First,
+                    chunk,
+                    groups: groups.clone(),
+                    last: turn == wide.launches,
                 });
                 first_tag = first_tag.saturating_add(tags_per_launch);
                 argument.flags |= RESUMED;
             }
         }
-        Ok(Some(steps))
+        Ok(Some((share, steps)))
     }
 
-    /// Launches what [`prepare_searches`](Self::prepare_searches) has told, in its order.
+    /// Launches what [`prepare_searches`](Self::prepare_searches) has told, in its order, after
+    /// [`Gpu::fork`].
     fn launch_searches(&mut self, step: &Step) -> Result<(), Error> {
+        if let Legs::Streamed(stream) = &mut self.legs {
+            stream.reach(&self.gpu, self.widths, step.chunk)?;
+        }
         let (gpu, shape) = (&mut self.gpu, step.shape);
         // SAFETY, of all launches: the kernels of these names take a `Task`. Slots lie within the
-        // spans and spans within the resident legs, made from checked groups; tables, results,
-        // parts, boards and scratch have the sizes that the task states. No copy beside the
-        // launches is under way: the legs are resident.
+        // spans and spans within the legs of their chunk, made from checked groups; tables, results,
+        // parts, boards and scratch have the sizes that the task states. Copies beside the launches go
+        // to buffers that no launch reads until they are done.
         if step.cooperative {
-            // SAFETY: see above; the blocks that wait for each other fit, as asked.
-            unsafe { gpu.launch_cooperative(step.kernel, shape, step.argument) }
+            gpu.join()?;
+            // SAFETY: see above; the blocks that wait for each other fit, as asked, and the second lane
+            // has ended and goes on afterwards.
+            unsafe { gpu.launch_cooperative(step.kernel, shape, step.argument)? };
+            gpu.fork()
         } else {
-            let grid = (shape.grid[0], shape.grid[1]);
-            let (threads, shared_bytes) = (shape.threads, shape.shared_bytes);
-            // SAFETY: see above.
-            unsafe { gpu.launch(step.kernel, grid, threads, shared_bytes, step.argument) }
+            // SAFETY: see above; the lanes have scratch of their own, and each search a result.
+            unsafe { gpu.launch_in(step.lane, step.kernel, shape, step.argument) }
         }
+    }
+
+    /// Starts fetching the results of a launch, behind it, if they are the last.
+    fn fetch_searches(&mut self, step: &Step, share: &Share, rules: usize) -> Result<(), Error> {
+        if !step.last {
+            return Ok(());
+        }
+        let (gpu, found) = (&self.gpu, &mut self.searches.found);
+        let mut parts = step.found(share, rules);
+        parts.try_for_each(|part| found.fetch_part(gpu, step.lane, part))
     }
 }
 
@@ -681,6 +901,59 @@ const _: () =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::groups::Sharing;
+
+    #[test]
+    fn groups_come_chunk_by_chunk_longest_first() {
+        let simulations = [(3, 9), (0, 7), (1, 5), (2, 5)];
+        let spans = simulations.map(|(simulation, longs)| Span {
+            simulation,
+            longs,
+            ..Span::zeroed()
+        });
+        let share =
+            |sharing: &Sharing, here: Range<usize>, slots: &[u32], chunks: &[Range<usize>]| {
+                let all = Groups::new(sharing, 4).unwrap();
+                let places = Places {
+                    simulations: &here,
+                    slots,
+                    spans: &spans,
+                    chunks,
+                };
+                let share = Share::new(&places, &all)?;
+                let mut groups = vec![Group::zeroed(); share.keys.len()];
+                let mut members = vec![[0; 2]; share.members];
+                share.write(&places, &all, &[1.0; 4], &mut groups, &mut members);
+                for (index, (group, key)) in groups.iter().zip(&share.keys).enumerate() {
+                    assert_eq!(group.index, index as u32);
+                    assert_eq!((group.legs, group.members), (key.legs, key.members));
+                    assert_eq!(group.scale * group.unit, 1.0);
+                }
+                let numbers: Vec<u32> = share.keys.iter().map(|key| key.number).collect();
+                Some((numbers, share.runs().collect::<Vec<_>>(), members))
+            };
+        let (slots, two) = ([1, 2, 3, 0], [0..2, 2..4]);
+        let one = std::slice::from_ref(&(0..4));
+        let each = share(&Sharing::PerSimulation, 0..4, &slots, &two);
+        let members = vec![[0, 0], [1, 0], [2, 0], [3, 0]];
+        let expected = (vec![3, 0, 1, 2], vec![0..2, 2..4], members);
+        assert_eq!(each, Some(expected));
+
+        let labels = ["a", "b", "b", "a"].map(str::to_owned);
+        let named = Sharing::Groups(labels.to_vec());
+        let members = vec![[1, 0], [0, 7], [2, 0], [3, 5]];
+        let expected = (vec![0, 1], vec![0..1, 1..2], members.clone());
+        assert_eq!(share(&named, 0..4, &slots, &two), Some(expected));
+        let whole = share(&named, 0..4, &slots, one);
+        assert!(whole.is_some_and(|whole| whole.1.len() == 1 && whole.1[0] == (0..2)));
+
+        // In two chunks.
+        assert_eq!(share(&Sharing::Chunks(2), 0..4, &slots, &two), None);
+        // On two devices; one without simulation 0 has the others.
+        assert_eq!(share(&Sharing::Chunks(3), 0..2, &slots, one), None);
+        let rest = share(&Sharing::PerSimulation, 1..4, &slots[1..], one);
+        assert_eq!(rest.map(|rest| rest.0), Some(vec![3, 1, 2]));
+    }
 
     #[test]
     fn tags_begin_again_only_on_cleared_words() {
