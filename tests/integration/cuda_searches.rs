@@ -713,8 +713,8 @@ fn searches_of_a_streamed_batch_are_those_of_direct() {
     }
     let standin = Standin::find();
     let each = ragged(&mut Rng::new(150), Kind::Skilled, 100, 90);
-    // Two of the same length lie side by side, and two at a time are a chunk.
-    let pairs = batch_with_plateaus(Kind::Ties, &[50; 100]);
+    // All bars are legs: two neighbours are a chunk.
+    let pairs = batch_with_plateaus(Kind::Skilled, &[50; 100]);
     let bounds = Bounds::symmetric(2, 0.03).unwrap();
     let few = DirectOptions {
         max_evaluations: 20,
