@@ -37,6 +37,7 @@ int cuMemFreeHost(void*);
 int cuMemcpyHtoDAsync_v2(std::uint64_t, const void*, std::size_t, void*);
 int cuMemcpyDtoHAsync_v2(void*, std::uint64_t, std::size_t, void*);
 int cuMemcpyHtoD_v2(std::uint64_t, const void*, std::size_t);
+int cuMemsetD8Async(std::uint64_t, unsigned char, std::size_t, void*);
 int cuMemcpyDtoH_v2(void*, std::uint64_t, std::size_t);
 int cuModuleLoadData(void**, const void*);
 int cuModuleGetFunction(void**, void*, const char*);
