@@ -2,7 +2,7 @@
 //! under every rule, and what happens where the device leaves them to the driver.
 //!
 //! `TRISECT_TEST_GROUPS` sets how many groups the large comparison takes: 2,000 unless it says so, and
-//! 20,000 on a real GPU, whose cases have more groups; there `ci/gpu-run` asks for 100,000.
+//! 100,000 on a real GPU, whose cases have more groups.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -201,7 +201,7 @@ fn searches_on_the_gpu_are_those_of_direct() {
     }
     let standin = Standin::find();
     let wanted = std::env::var("TRISECT_TEST_GROUPS");
-    let usual = if standin.is_some() { 2000 } else { 20_000 };
+    let usual = if standin.is_some() { 2000 } else { 100_000 };
     let wanted: usize = wanted.map_or(usual, |text| text.parse().unwrap());
     let mut rng = Rng::new(0x6469_7265);
     let (mut done, mut left, mut case) = (0, 0, 0);
