@@ -5,7 +5,8 @@
 // and its addresses fault for ever once it is freed. Copies and kernel arguments are checked against live
 // allocations, and the bytes around an allocation after every launch. A kernel is the project's own .cu source,
 // compiled for the host (cuda_host.h). Work on streams waits until somebody waits for it ("late", below), so a
-// missing synchronisation shows as a wrong result.
+// missing synchronisation shows as a wrong result; launches that may overlap must not share scratch, nor wait for
+// each other's blocks.
 //
 // Controls. Each starts as TRISECT_STANDIN_<NAME> in upper case, read once when the library loads, and
 // `standin_set("name", value)` changes it while the process runs; `standin_reset()` sets all of them back.
@@ -62,6 +63,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -333,6 +335,17 @@ struct Stream {
     // Work that is being captured instead of enqueued.
     std::shared_ptr<std::vector<Work>> capture;
 };
+
+// A launch that has not run yet. One of another stream that runs although it was called later may overlap with it.
+struct WaitingLaunch {
+    const Stream* stream;
+    const Context* context;
+    const standin::Kernel* kernel;
+    standin::Range scratch;
+};
+
+// In the order of the calls.
+std::list<WaitingLaunch> waiting_launches;
 
 struct Event {
     Context* context = nullptr;
@@ -917,6 +930,26 @@ Result run_kernel(Context& context, const standin::Kernel& kernel, standin::Laun
     return SUCCESS;
 }
 
+// Whether a launch can do beside those that were called before it and may overlap; it waits no more.
+void check_overlaps(std::list<WaitingLaunch>::iterator launch) {
+    for (auto other = waiting_launches.begin(); other != launch; ++other) {
+        if (other->context != launch->context || other->stream == launch->stream) {
+            continue;
+        }
+        if (other->kernel->cooperative || launch->kernel->cooperative) {
+            violation("%s may overlap with %s, and blocks wait for each other", launch->kernel->name,
+                      other->kernel->name);
+        }
+        const standin::Range& one = launch->scratch;
+        const standin::Range& two = other->scratch;
+        if (one.bytes > 0 && two.bytes > 0 && one.start < two.start + two.bytes && two.start < one.start + one.bytes) {
+            violation("%s may overlap with %s, and both use the same scratch", launch->kernel->name,
+                      other->kernel->name);
+        }
+    }
+    waiting_launches.erase(launch);
+}
+
 Result check_launch(const Function& function, standin::Dim grid, standin::Dim block, unsigned shared) {
     constexpr unsigned long long MAX_Y = 65535;
     const unsigned long long threads = 1ULL * block.x * block.y * block.z;
@@ -961,6 +994,7 @@ void destroy(Context& context) {
             unmap_memory(here);
         }
     }
+    waiting_launches.remove_if([&](const WaitingLaunch& launch) { return launch.context == &context; });
     context.streams.clear();
     context.events.clear();
     context.modules.clear();
@@ -1746,8 +1780,16 @@ Result launch_kernel(void* handle, standin::Dim grid, standin::Dim block, unsign
             // Arguments are taken when the launch is called, memory is seen when it runs.
             const auto* bytes = static_cast<const unsigned char*>(parameters[0]);
             auto taken = std::make_shared<std::vector<unsigned char>>(bytes, bytes + kernel.parameter_bytes);
-            return enqueue(*stream, [&context, &kernel, grid, block, shared, taken]() -> Result {
-                return run_kernel(context, kernel, {grid, block, shared, taken->data(), nullptr});
+            const standin::Launch launch = {grid, block, shared, taken->data(), nullptr};
+            if (stream->capture) {
+                return enqueue(*stream, [&context, &kernel, launch, taken] { return run_kernel(context, kernel, launch); });
+            }
+            const standin::Range scratch = kernel.scratch ? kernel.scratch(launch) : standin::Range{nullptr, 0};
+            const auto waiting =
+                waiting_launches.insert(waiting_launches.end(), {stream.get(), &context, &kernel, scratch});
+            return enqueue(*stream, [&context, &kernel, launch, taken, waiting] {
+                check_overlaps(waiting);
+                return run_kernel(context, kernel, launch);
             });
         },
         cooperative ? "cuLaunchCooperativeKernel" : "cuLaunchKernel");

@@ -13,6 +13,12 @@ struct Dim {
     unsigned x, y, z;
 };
 
+// Memory of the device.
+struct Range {
+    const unsigned char* start;
+    std::size_t bytes;
+};
+
 // One launch, with everything that a kernel or its check can ask for.
 struct Launch {
     Dim grid;
@@ -38,6 +44,8 @@ struct Kernel {
     bool any_threads;
     // Its blocks wait for each other: only a cooperative launch will do.
     bool cooperative;
+    // What a launch that may overlap must leave alone; null: nothing.
+    Range (*scratch)(const Launch&) = nullptr;
 };
 
 // All entry points of the project's kernels.

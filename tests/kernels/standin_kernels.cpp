@@ -283,6 +283,15 @@ std::string check_parts(const standin::Launch& launch, const direct::Task& task,
     return next == group.first + group.members && legs == group.legs ? "" : "the parts are not the group";
 }
 
+template <bool WIDE>
+standin::Range scratch_of_searches(const standin::Launch& launch) {
+    direct::Task task;
+    std::memcpy(&task, launch.parameters, sizeof task);
+    const std::size_t searches =
+        WIDE ? std::size_t{launch.grid.y} * launch.grid.z : std::size_t{launch.grid.x} * launch.grid.y;
+    return {task.scratch, searches * task.scratch_bytes};
+}
+
 template <const Variant& VARIANT, bool WIDE, bool SPILLED, bool COMPACT = false>
 std::string check_searches(const standin::Launch& launch) {
     direct::Task task;
@@ -438,21 +447,21 @@ const std::vector<standin::Kernel>& standin::kernels() {
         {"evaluate_close_f32", sizeof(Round), MAX_THREADS, check<CLOSE_F32>, run<evaluate_close_f32>, false, false},
         {"evaluate_close_f16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_f16>, false, false},
         {"evaluate_close_bf16", sizeof(Round), MAX_THREADS, check<CLOSE_HALF>, run<evaluate_close_bf16>, false, false},
-        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false>, run_searches<direct_f32>, true, false},
-        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_f16>, true, false},
-        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_bf16>, true, false},
-        {"direct_compact_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false, true>, run_searches<direct_compact_f32>, true, false},
-        {"direct_compact_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false, true>, run_searches<direct_compact_f16>, true, false},
-        {"direct_compact_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false, true>, run_searches<direct_compact_bf16>, true, false},
-        {"direct_spilled_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, true>, run_searches<direct_spilled_f32>, true, false},
-        {"direct_spilled_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_f16>, true, false},
-        {"direct_spilled_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_bf16>, true, false},
-        {"direct_wide_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true, false>, run_wide_searches<direct_wide_f32>, true, true},
-        {"direct_wide_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, false>, run_wide_searches<direct_wide_f16>, true, true},
-        {"direct_wide_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, false>, run_wide_searches<direct_wide_bf16>, true, true},
-        {"direct_wide_spilled_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true, true>, run_wide_searches<direct_wide_spilled_f32>, true, true},
-        {"direct_wide_spilled_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, true>, run_wide_searches<direct_wide_spilled_f16>, true, true},
-        {"direct_wide_spilled_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, true>, run_wide_searches<direct_wide_spilled_bf16>, true, true},
+        {"direct_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false>, run_searches<direct_f32>, true, false, scratch_of_searches<false>},
+        {"direct_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_f16>, true, false, scratch_of_searches<false>},
+        {"direct_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false>, run_searches<direct_bf16>, true, false, scratch_of_searches<false>},
+        {"direct_compact_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, false, true>, run_searches<direct_compact_f32>, true, false, scratch_of_searches<false>},
+        {"direct_compact_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false, true>, run_searches<direct_compact_f16>, true, false, scratch_of_searches<false>},
+        {"direct_compact_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, false, true>, run_searches<direct_compact_bf16>, true, false, scratch_of_searches<false>},
+        {"direct_spilled_f32", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_F32, false, true>, run_searches<direct_spilled_f32>, true, false, scratch_of_searches<false>},
+        {"direct_spilled_f16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_f16>, true, false, scratch_of_searches<false>},
+        {"direct_spilled_bf16", sizeof(direct::Task), direct::MAX_THREADS, check_searches<INTRADAY_HALF, false, true>, run_searches<direct_spilled_bf16>, true, false, scratch_of_searches<false>},
+        {"direct_wide_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true, false>, run_wide_searches<direct_wide_f32>, true, true, scratch_of_searches<true>},
+        {"direct_wide_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, false>, run_wide_searches<direct_wide_f16>, true, true, scratch_of_searches<true>},
+        {"direct_wide_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, false>, run_wide_searches<direct_wide_bf16>, true, true, scratch_of_searches<true>},
+        {"direct_wide_spilled_f32", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_F32, true, true>, run_wide_searches<direct_wide_spilled_f32>, true, true, scratch_of_searches<true>},
+        {"direct_wide_spilled_f16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, true>, run_wide_searches<direct_wide_spilled_f16>, true, true, scratch_of_searches<true>},
+        {"direct_wide_spilled_bf16", sizeof(direct::Task), direct::MAX_WIDE_THREADS, check_searches<INTRADAY_HALF, true, true>, run_wide_searches<direct_wide_spilled_bf16>, true, true, scratch_of_searches<true>},
         {"exact_intraday", sizeof(exact::Task), exact::MAX_THREADS, check_optima<false>, run_optima<exact_intraday>, true, false},
         {"exact_close", sizeof(exact::Task), exact::MAX_THREADS, check_optima<true>, run_optima<exact_close>, true, false},
     };
