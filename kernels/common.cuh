@@ -27,9 +27,9 @@ __device__ __forceinline__ void store_relaxed(T* at, T value) {
     *static_cast<volatile T*>(at) = value;
 }
 
-// Adds to a sum in shared memory, atomically. PERF: 64 bits at once would be a loop there. Whoever adds
-// the word that overflows adds the carry.
-__device__ __forceinline__ void add_shared(long long* sum, long long value) {
+// Adds to a sum, atomically. PERF: where it may lie in shared memory; 64 bits at once would be a loop
+// there. Whoever makes the low word overflow adds the carry.
+__device__ __forceinline__ void add_by_words(long long* sum, long long value) {
     unsigned* const words = reinterpret_cast<unsigned*>(sum);
     const unsigned low = static_cast<unsigned>(value);
     const unsigned before = atomicAdd(words, low);
@@ -43,7 +43,7 @@ __device__ __forceinline__ void add_shared(long long* sum, long long value) {
 
 #define TRISECT_DEVICE inline
 
-TRISECT_DEVICE void add_shared(long long* sum, long long value) {
+TRISECT_DEVICE void add_by_words(long long* sum, long long value) {
     atomicAdd(sum, value);
 }
 

@@ -484,7 +484,7 @@ struct Layout {
 // --- scoring ---
 
 // The candidates of a round, and the places of their sums.
-struct Points {
+struct SeparatePoints {
     static constexpr bool OF_ONE_MEMBER = false;
     const uint2* candidates;
     long long* sums;
@@ -493,7 +493,9 @@ struct Points {
 
     TRISECT_DEVICE void put(unsigned point, long long sum) const { sums[point] = sum; }
 
-    TRISECT_DEVICE void add(unsigned point, long long sum) const { add_shared(sums + point, sum); }
+    TRISECT_DEVICE void add(unsigned point, long long sum) const {
+        add_by_words(sums + point, sum);
+    }
 };
 
 // The same in the same places, of a group of one member: sums are not added to.
@@ -631,6 +633,7 @@ TRISECT_DEVICE void score(const Task& task, const Group& group, const Points& po
     for (unsigned item = threadIdx.x / WARP_LANES; item < chunks * shares; item += warps) {
         const unsigned start = shares > 1 ? item / chunks : 0;
         const unsigned first = (item - start * chunks) * N;
+        // PERF: a crowd has no warp to spare for points that are there twice.
         if (N == 4 && Points::OF_ONE_MEMBER && asked - first <= 2) {
             score_some<2, AtClose>(task, group, points, asked, first, start, shares, bounds,
                                    source);
@@ -811,8 +814,8 @@ TRISECT_DEVICE void find_head(unsigned flags, const Store<Compact>& store, unsig
 }
 
 template <bool Compact>
-TRISECT_DEVICE void enter_class(const Store<Compact>& store, unsigned level, unsigned rect, double value,
-                                int age) {
+TRISECT_DEVICE void enter_class(const Store<Compact>& store, unsigned level, unsigned rect,
+                                double value, int age) {
     const Head head = store.heads[level];
     if (head.rect == NONE || value < head.value || (value == head.value && age < head.age)) {
         store.heads[level] = {value, rect, age};
@@ -1047,8 +1050,8 @@ TRISECT_DEVICE void enter_classes(State& state, const Store<Compact>& store, uns
 // Stop tests at the end of an iteration with so many evaluations, in scipy's order. All lanes do the
 // same.
 template <bool Compact>
-TRISECT_DEVICE unsigned finish_iteration(State& state, const Store<Compact>& store, const Task& task,
-                                         unsigned evaluated) {
+TRISECT_DEVICE unsigned finish_iteration(State& state, const Store<Compact>& store,
+                                         const Task& task, unsigned evaluated) {
     if (state.ending == SLOTS || state.ending == LEVELS) {
         return state.ending;
     }
@@ -1105,8 +1108,8 @@ TRISECT_DEVICE bool stays(double value, double size, double least, double larges
 // PERF: lanes are WIDTH larger candidates times as many smaller ones as that leaves, for a division
 // takes long.
 template <unsigned WIDTH, bool Compact>
-TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store<Compact>& store, const Task& task,
-                                         unsigned count) {
+TRISECT_DEVICE unsigned find_hull_of_few(const State& state, const Store<Compact>& store,
+                                         const Task& task, unsigned count) {
     constexpr unsigned AT_ONCE = WARP_LANES / WIDTH;
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned i = lane % WIDTH;
@@ -1195,8 +1198,8 @@ TRISECT_DEVICE void find_hull(const State& state, const Store<Compact>& store, c
 // Lists the heads of the classes that are on the hull, for any number of classes; returns how many
 // there are. `heads`: classes that are not empty.
 template <bool Compact>
-TRISECT_DEVICE unsigned select_of_many(const State& state, const Store<Compact>& store, const Task& task,
-                                       bool all, unsigned& heads) {
+TRISECT_DEVICE unsigned select_of_many(const State& state, const Store<Compact>& store,
+                                       const Task& task, bool all, unsigned& heads) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const bool aggressive = (task.flags & AGGRESSIVE) != 0;
     unsigned candidates = 0;
@@ -1237,8 +1240,8 @@ TRISECT_DEVICE unsigned select_of_many(const State& state, const Store<Compact>&
 
 // The same for at most WARP_LANES classes, a lane per class; NONE where too many may be on the hull.
 template <bool Compact>
-TRISECT_DEVICE unsigned select_of_few(const State& state, const Store<Compact>& store, const Task& task,
-                                      unsigned& heads) {
+TRISECT_DEVICE unsigned select_of_few(const State& state, const Store<Compact>& store,
+                                      const Task& task, unsigned& heads) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned before = (1u << lane) - 1;
     const bool in_use = lane < state.classes;
@@ -1362,8 +1365,8 @@ TRISECT_DEVICE unsigned select(const State& state, const Store<Compact>& store, 
 // cannot be, and numbers the children of the rest, with centres and candidates. `asked` rectangles
 // are asked already. Lanes over children.
 template <bool Compact>
-TRISECT_DEVICE void divide(State& state, const Store<Compact>& store, const Task& task, unsigned selected,
-                           unsigned asked) {
+TRISECT_DEVICE void divide(State& state, const Store<Compact>& store, const Task& task,
+                           unsigned selected, unsigned asked) {
     const unsigned lane = threadIdx.x % WARP_LANES;
     const unsigned slot = lane % CHILDREN;
     const unsigned axis = slot / 2;
@@ -1624,7 +1627,7 @@ TRISECT_DEVICE void report(const Task& task, const State& state, const Store<Com
     task.found[size_t{rule} * task.all_groups + group.index] = found;
 }
 
-TRISECT_DEVICE Points points_of(const Store<false>& store, unsigned first) {
+TRISECT_DEVICE SeparatePoints points_of(const Store<false>& store, unsigned first) {
     return {store.marks + first, store.values + first};
 }
 
@@ -1823,7 +1826,7 @@ TRISECT_DEVICE void gather(const unsigned long long* board, unsigned tag, long l
             total += __shfl_xor_sync(ALL_LANES, total, width);
         }
         if (lane == 0) {
-            add_shared(sums + point, static_cast<long long>(total));
+            add_by_words(sums + point, static_cast<long long>(total));
         }
     }
     __syncthreads();
@@ -1907,9 +1910,9 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         // A part may have no members; then its sums are 0.
         if (part.members > 0) {
             if (at_close) {
-                score<Legs, true>(task, part, layout, Points{candidates, sums}, points);
+                score<Legs, true>(task, part, layout, SeparatePoints{candidates, sums}, points);
             } else {
-                score<Legs, false>(task, part, layout, Points{candidates, sums}, points);
+                score<Legs, false>(task, part, layout, SeparatePoints{candidates, sums}, points);
             }
         }
         if (leads && scored == 0) {

@@ -371,8 +371,8 @@ static_assert(EVENT_STEP * sizeof(unsigned) % alignof(Gain) == 0, "gains follow 
 static_assert(sizeof(Gain) + sizeof(long long) + sizeof(int) == CANDIDATE_BYTES, "a candidate");
 
 TRISECT_DEVICE void add(Gain& to, long long slope, long long constant) {
-    add_shared(&to.slope, slope);
-    add_shared(&to.constant, constant);
+    add_by_words(&to.slope, slope);
+    add_by_words(&to.constant, constant);
 }
 
 // Turns values into the sums of all up to each of them; by one warp.
@@ -560,13 +560,13 @@ struct Lattice {
             const Terms terms(leg, group);
             if (leg.is_short) {
                 const unsigned gate = x_axis().first_at_most(leg.x_gate);
-                add_shared(layout.x_weights + gate, terms.weight);
+                add_by_words(layout.x_weights + gate, terms.weight);
                 high_part(leg, terms, [&](unsigned step, long long slope, long long constant) {
                     add(layout.x_gains[step], slope, constant);
                 });
             } else {
                 const unsigned gate = z_axis().first_at_most(leg.z_gate);
-                add_shared(layout.z_weights + gate, terms.weight);
+                add_by_words(layout.z_weights + gate, terms.weight);
                 low_part(leg, terms, [&](unsigned step, long long slope, long long constant) {
                     add(layout.z_gains[step], slope, constant);
                 });
