@@ -25,18 +25,21 @@ mod exact;
 mod legs;
 mod search;
 mod shape;
+mod streamed;
+mod transfer;
 
 use std::cmp::Reverse;
 use std::ops::Range;
 
 use bytemuck::Pod;
-use cudarc::driver::CudaEvent;
 
-use self::device::{Argument, Buffer, Gpu, Lane, Pinned};
+use self::device::{Argument, Buffer, Gpu};
 use self::exact::Optima;
 use self::legs::{HostLegs, Pack, Span, cut, derive_spans, legs_of, pieces, split};
 use self::search::SearchBuffers;
 use self::shape::{Shape, Work};
+use self::streamed::{DeviceLegs, MOST_BUFFERS, StreamedLegs};
+use self::transfer::Transfer;
 use super::fixed_point::{fraction_bits_of, mean, power_of_two};
 use super::{
     Evaluate, EvaluateOptions, EvaluateShard, OptimaTask, Searches, Storage, Threads, check,
@@ -50,10 +53,6 @@ use crate::profit::{ExitRule, Multipliers};
 
 /// Bytes of legs that are packed and uploaded at a time, at least one simulation.
 const STAGE_BYTES: usize = 32 << 20;
-
-/// Buffers through which a batch is streamed, at most: the more, the smaller they are, and the sooner
-/// the first one is full.
-const MOST_BUFFERS: usize = 8;
 
 /// The argument of the kernels; `Round` of `kernels/evaluate.cu`, where each field is explained.
 #[derive(Debug, Clone, Copy)]
@@ -128,189 +127,7 @@ struct Shard {
 #[derive(Debug)]
 enum Legs {
     Resident(DeviceLegs),
-    Streamed(Stream),
-}
-
-/// The legs of a device in pinned host memory, and their way through the device, chunk by chunk: the
-/// chunks take the buffers in turn.
-#[derive(Debug)]
-struct Stream {
-    /// Slots and legs of each chunk.
-    chunks: Vec<(Range<usize>, HostLegs)>,
-    buffers: Vec<DeviceLegs>,
-    /// Behind the copies of the chunk that each buffer had last.
-    copied: Vec<Option<CudaEvent>>,
-    /// The chunk that the launches read.
-    at: usize,
-    /// Chunks that were sent.
-    sent: usize,
-}
-
-#[derive(Debug)]
-struct DeviceLegs {
-    records: Buffer<u8>,
-    terms: Buffer<u8>,
-}
-
-impl Stream {
-    fn new(chunks: Vec<(Range<usize>, HostLegs)>, buffers: Vec<DeviceLegs>) -> Self {
-        Self {
-            chunks,
-            copied: buffers.iter().map(|_| None).collect(),
-            buffers,
-            at: 0,
-            sent: 0,
-        }
-    }
-
-    /// The buffer through which a chunk passes.
-    fn buffer(&self, chunk: usize) -> &DeviceLegs {
-        &self.buffers[chunk % self.buffers.len()]
-    }
-
-    /// Starts over: sends the first two chunks, as soon as the launches so far have done with the
-    /// buffers. No more yet, so that what else the launches need is not queued behind much.
-    fn begin(&mut self, gpu: &Gpu, widths: [usize; 2]) -> Result<(), Error> {
-        (self.at, self.sent) = (0, 0);
-        gpu.before_copies(&gpu.mark()?)?;
-        self.send(gpu, widths, 2)
-    }
-
-    /// Makes the launches that follow wait for a chunk, which is the one that they read. Those before
-    /// it were for earlier chunks, whose buffers are filled anew when they are over.
-    fn reach(&mut self, gpu: &Gpu, widths: [usize; 2], chunk: usize) -> Result<(), Error> {
-        if self.at < chunk {
-            gpu.before_copies(&gpu.mark()?)?;
-            self.at = chunk;
-        }
-        self.send(gpu, widths, chunk + self.buffers.len())?;
-        match &self.copied[chunk % self.buffers.len()] {
-            Some(copied) => gpu.after_copy(copied),
-            None => Ok(()),
-        }
-    }
-
-    /// Starts the copies of all chunks before `end` that were not sent yet.
-    fn send(&mut self, gpu: &Gpu, [width, terms]: [usize; 2], end: usize) -> Result<(), Error> {
-        let count = self.buffers.len();
-        for chunk in self.sent..end.min(self.chunks.len()) {
-            let (host, buffer) = (&self.chunks[chunk].1, &self.buffers[chunk % count]);
-            gpu.upload_beside(&host.records, host.legs * width, &buffer.records, 0)?;
-            gpu.upload_beside(&host.terms, host.legs * terms, &buffer.terms, 0)?;
-            self.copied[chunk % count] = Some(gpu.copied()?);
-            self.sent = chunk + 1;
-        }
-        Ok(())
-    }
-}
-
-/// A buffer on both sides, which grows and never shrinks.
-#[derive(Debug)]
-struct Transfer<T> {
-    what: &'static str,
-    both: Option<(Pinned<T>, Buffer<T>)>,
-}
-
-impl<T: Pod> Transfer<T> {
-    fn new(what: &'static str) -> Self {
-        Self { what, both: None }
-    }
-
-    /// Room for `len` elements on both sides.
-    fn reserve(&mut self, gpu: &Gpu, len: usize) -> Result<(), Error> {
-        if self.both.as_ref().is_none_or(|(host, _)| host.len() < len) {
-            // Rounds that have grown once will grow again: a quarter more saves some of that.
-            // The old buffers go first.
-            let slack = self.both.take().map_or(0, |_| len / 4);
-            let len = len + slack;
-            self.both = Some((gpu.pinned(len)?, gpu.alloc(self.what, len)?));
-        }
-        Ok(())
-    }
-
-    /// Room for `len` elements, once all copies from and to them are done: for [`Transfer::upload`].
-    fn write(&mut self, gpu: &Gpu, len: usize) -> Result<&mut [T], Error> {
-        self.reserve(gpu, len)?;
-        match &mut self.both {
-            Some((host, _)) => Ok(&mut host.write()?[..len]),
-            None => Ok(&mut []),
-        }
-    }
-
-    /// Copies the first `len` elements to the device.
-    fn upload(&self, gpu: &Gpu, len: usize) -> Result<(), Error> {
-        match &self.both {
-            Some((host, device)) => gpu.upload(host, len, device, 0),
-            None => Ok(()),
-        }
-    }
-
-    /// Copies `values` to the device.
-    fn send(
-        &mut self,
-        gpu: &Gpu,
-        len: usize,
-        values: impl Iterator<Item = T>,
-    ) -> Result<(), Error> {
-        for (place, value) in self.write(gpu, len)?.iter_mut().zip(values) {
-            *place = value;
-        }
-        self.upload(gpu, len)
-    }
-
-    /// Starts copying the first `len` elements from the device.
-    fn fetch(&mut self, gpu: &Gpu, len: usize) -> Result<(), Error> {
-        match &mut self.both {
-            Some((host, device)) => gpu.download(device, len, host),
-            None => Ok(()),
-        }
-    }
-
-    /// Starts copying some elements from the device, behind the launches of a lane.
-    fn fetch_part(&mut self, gpu: &Gpu, lane: Lane, part: Range<usize>) -> Result<(), Error> {
-        match &mut self.both {
-            Some((host, device)) => gpu.download_part(lane, device, part, host),
-            None => Ok(()),
-        }
-    }
-
-    /// Elements that were fetched by [`Transfer::fetch_part`], once they are here.
-    fn fetched_part(&self, part: Range<usize>) -> Result<&[T], Error> {
-        match &self.both {
-            Some((host, _)) => host.read_part(part),
-            None => Ok(&[]),
-        }
-    }
-
-    /// Fills the elements on the device with zeros.
-    fn zero(&self, gpu: &Gpu, len: usize) -> Result<(), Error>
-    where
-        T: Pod,
-    {
-        match &self.both {
-            Some((_, device)) => gpu.zero(device, len),
-            None => Ok(()),
-        }
-    }
-
-    /// The elements fetched last, once they are here.
-    fn fetched(&self) -> Result<&[T], Error> {
-        match &self.both {
-            Some((host, _)) => host.read(),
-            None => Ok(&[]),
-        }
-    }
-
-    /// Address on the device; 0 before the first use.
-    fn address(&self, gpu: &Gpu) -> u64 {
-        let both = self.both.as_ref();
-        both.map_or(0, |(_, device)| gpu.address(device))
-    }
-
-    fn host_bytes(&self) -> usize {
-        let both = self.both.as_ref();
-        both.map_or(0, |(host, _)| host.len() * size_of::<T>())
-    }
+    Streamed(StreamedLegs),
 }
 
 impl<'a> Cuda<'a> {
@@ -715,7 +532,7 @@ impl Shard {
                 pack.fill(&spans[chunk.clone()], &mut host)?;
                 filled.push((chunk, host));
             }
-            Legs::Streamed(Stream::new(filled, buffers))
+            Legs::Streamed(StreamedLegs::new(filled, buffers))
         };
         let mut slots = vec![0; spans.len()];
         for (slot, span) in spans.iter().enumerate() {

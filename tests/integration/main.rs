@@ -6,6 +6,8 @@ mod batch;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "cuda")]
+mod cuda_launches;
+#[cfg(feature = "cuda")]
 mod cuda_optima;
 #[cfg(feature = "cuda")]
 mod cuda_searches;

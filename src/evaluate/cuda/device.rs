@@ -1,4 +1,5 @@
-//! One GPU: context, memory, copies, launches. **The only file that talks to the driver.**
+//! One GPU: context, memory, copies, launches. **Only this file and [`image`] talk to the
+//! driver.**
 //!
 //! The driver's library is loaded when the first device is opened, never before. cudarc panics
 //! where a library or one of its functions is missing, so [`Gpu::open`] looks for all of them
@@ -8,12 +9,14 @@
 //! overlap with launches have a stream of their own, and so have launches that overlap with those of
 //! the first lane, the second lane. Events keep the three in order.
 
+mod image;
+
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytemuck::Pod;
 use cudarc::driver::result as driver;
@@ -22,18 +25,8 @@ use cudarc::driver::{
     CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr,
     DriverError, LaunchConfig, PushKernelArg,
 };
-use cudarc::nvrtc::{self, Ptx};
 
 use crate::error::{CudaError, Error};
-
-/// The kernels as one source, for NVRTC.
-const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
-
-/// The kernels as machine code of several architectures.
-#[cfg(trisect_fatbin)]
-const FATBIN: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")));
-#[cfg(not(trisect_fatbin))]
-const FATBIN: Option<&[u8]> = None;
 
 /// Functions of the driver that this file calls, cudarc's own calls included.
 const DRIVER_FUNCTIONS: [&str; 38] = [
@@ -77,17 +70,6 @@ const DRIVER_FUNCTIONS: [&str; 38] = [
     "cuStreamWaitEvent",
 ];
 
-/// Functions of NVRTC that this file calls.
-const NVRTC_FUNCTIONS: [&str; 7] = [
-    "nvrtcCreateProgram",
-    "nvrtcCompileProgram",
-    "nvrtcDestroyProgram",
-    "nvrtcGetCUBIN",
-    "nvrtcGetCUBINSize",
-    "nvrtcGetProgramLog",
-    "nvrtcGetProgramLogSize",
-];
-
 /// What launch shapes depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -126,6 +108,10 @@ impl Lane {
 /// A point behind the launches of both lanes.
 #[derive(Debug)]
 pub(super) struct Mark([CudaEvent; 2]);
+
+/// A point behind copies beside the launches.
+#[derive(Debug)]
+pub(super) struct Copied(CudaEvent);
 
 /// A device with a context of its own user.
 #[derive(Debug)]
@@ -300,7 +286,7 @@ impl Gpu {
             )?),
             cooperative: attribute(Attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH)? != 0,
         };
-        let (module, image) = load(&context, index, capability)?;
+        let (module, image) = image::load(&context, index, capability)?;
         Ok(Self {
             index,
             name: context.name().map_err(failed("asking for its name"))?,
@@ -657,13 +643,13 @@ impl Gpu {
     }
 
     /// A point behind the copies beside the launches so far.
-    pub fn copied(&self) -> Result<CudaEvent, Error> {
+    pub fn copied(&self) -> Result<Copied, Error> {
         let copied = self.copies.record_event(None);
-        copied.map_err(self.error("recording an event"))
+        copied.map(Copied).map_err(self.error("recording an event"))
     }
 
     /// Makes the launches of both lanes that follow wait for such a point.
-    pub fn after_copy(&self, copied: &CudaEvent) -> Result<(), Error> {
+    pub fn after_copy(&self, Copied(copied): &Copied) -> Result<(), Error> {
         for lane in [&self.compute, &self.second] {
             let waited = lane.wait(copied);
             waited.map_err(self.error("waiting for an event"))?;
@@ -775,129 +761,4 @@ fn cuda_error(device: usize, doing: &'static str, error: DriverError) -> Error {
         text: text(error.error_string()),
         doing,
     })
-}
-
-/// The kernels for a device: from the fatbin, or from NVRTC where the build had no nvcc or one
-/// that did not know the device.
-fn load(
-    context: &Arc<CudaContext>,
-    index: usize,
-    capability: (i32, i32),
-) -> Result<(Arc<CudaModule>, &'static str), Error> {
-    let doing = "loading the kernels";
-    if let Some(fatbin) = FATBIN {
-        match context.load_module(Ptx::from_binary(fatbin.to_vec())) {
-            Ok(module) => return Ok((module, "compiled by nvcc")),
-            // No code for this device, or portable code that is too new for its driver.
-            Err(DriverError(
-                sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
-                | sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-                | sys::CUresult::CUDA_ERROR_INVALID_PTX,
-            )) => {}
-            Err(error) => return Err(cuda_error(index, doing, error)),
-        }
-    }
-    let cubin = compile(index, capability)?;
-    let module = context
-        .load_module(Ptx::from_binary(cubin.to_vec()))
-        .map_err(|error| cuda_error(index, doing, error))?;
-    Ok((module, "compiled by NVRTC"))
-}
-
-/// Machine code for a compute capability, from NVRTC; once per process.
-fn compile(index: usize, (major, minor): (i32, i32)) -> Result<Arc<[u8]>, Error> {
-    type Cubins = HashMap<(i32, i32), Arc<[u8]>>;
-    static CUBINS: OnceLock<Mutex<Cubins>> = OnceLock::new();
-    let cubins = CUBINS.get_or_init(Mutex::default);
-    // A panic elsewhere leaves a map without the entry at worst.
-    let mut cubins = cubins.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(cubin) = cubins.get(&(major, minor)) {
-        return Ok(Arc::clone(cubin));
-    }
-    find_nvrtc((major, minor))?;
-
-    let failed = |doing: &'static str, error: nvrtc::result::NvrtcError, log: String| {
-        Error::Cuda(CudaError {
-            device: index,
-            code: error.0 as u32,
-            name: format!("{:?}", error.0),
-            text: log,
-            doing,
-        })
-    };
-    let source = CString::new(SOURCE).map_err(|_| Error::Unavailable {
-        what: "the CUDA kernels",
-        why: "their source has a zero byte".to_owned(),
-        remedy: "this is a defect of the build; please report it",
-    })?;
-    let program = nvrtc::result::create_program(&source, Some(c"kernels.cu"))
-        .map_err(|error| failed("creating a program for NVRTC", error, String::new()))?;
-    let options = [
-        format!("--gpu-architecture=sm_{major}{minor}"),
-        "--std=c++17".to_owned(),
-        "--fmad=false".to_owned(),
-    ];
-    // SAFETY: `program` was created above and is destroyed below, once.
-    let compiled = unsafe { nvrtc::result::compile_program(program, &options) };
-    let cubin = match compiled {
-        Ok(()) => {
-            let mut size = 0;
-            // SAFETY: the program is alive; `size` is a place to write to.
-            let sized = unsafe { nvrtc::sys::nvrtcGetCUBINSize(program, &mut size) }.result();
-            sized.and_then(|()| {
-                let mut cubin = vec![0_u8; size];
-                // SAFETY: the program is alive, and the buffer has the size it asked for.
-                let got = unsafe { nvrtc::sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast()) };
-                got.result().map(|()| cubin)
-            })
-        }
-        Err(error) => Err(error),
-    };
-    let cubin = cubin.map_err(|error| {
-        // SAFETY: the program is alive.
-        let log = unsafe { nvrtc::result::get_program_log(program) }.unwrap_or_default();
-        let log: Vec<u8> = log.into_iter().map(|byte| byte as u8).collect();
-        let log = String::from_utf8_lossy(&log);
-        let log = log.trim_end_matches('\0').trim().to_owned();
-        failed("compiling the kernels with NVRTC", error, log)
-    });
-    // SAFETY: created above, destroyed here only.
-    let _ = unsafe { nvrtc::result::destroy_program(program) };
-    let cubin: Arc<[u8]> = cubin?.into();
-    cubins.insert((major, minor), Arc::clone(&cubin));
-    Ok(cubin)
-}
-
-fn find_nvrtc((major, minor): (i32, i32)) -> Result<(), Error> {
-    let unavailable = |why: String| {
-        let built = match FATBIN {
-            Some(_) => format!("this build has no code for compute capability {major}.{minor}"),
-            None => "this build found no nvcc in $NVCC, $CUDA_HOME/bin, $CUDA_PATH/bin, PATH, \
-                     $VIRTUAL_ENV, /usr/local/cuda/bin or /opt/cuda/bin"
-                .to_owned(),
-        };
-        Error::Unavailable {
-            what: "code of the CUDA kernels",
-            why: format!("{built}; and to compile them now, {why}"),
-            remedy: "install the CUDA toolkit or its NVRTC library, or build with nvcc",
-        }
-    };
-    // SAFETY: loads NVIDIA's compiler library.
-    if !unsafe { nvrtc::sys::is_culib_present() } {
-        return Err(unavailable(format!(
-            "there is no NVRTC; looked for {} where the system's loader looks",
-            candidates("nvrtc")
-        )));
-    }
-    // SAFETY: the library is present; looking a symbol up does not call it.
-    let lacks = |name: &&str| unsafe {
-        nvrtc::sys::culib()
-            .get::<*const ()>(name.as_bytes())
-            .is_err()
-    };
-    let lacking: Vec<&str> = NVRTC_FUNCTIONS.into_iter().filter(lacks).collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    Err(unavailable(format!("NVRTC lacks {}", lacking.join(", "))))
 }
