@@ -1188,10 +1188,11 @@ TRISECT_DEVICE void find_hull(const State& state, const Store<Compact>& store, c
                 store.largest[i] = s <= 0.0 ? DROPPED : s > before ? s : before;
             }
         }
+        // Other lanes read it behind the barrier of the next pass; that of the first candidate
+        // lane 0 itself does.
         if (lane == 0) {
             store.slopes[j] = keep ? 0.0 : DROPPED;
         }
-        __syncwarp();
     }
 }
 
