@@ -1929,7 +1929,7 @@ TRISECT_DEVICE void search_wide(const Task& task) {
         // Asked before the first warp goes on to the next round.
         const bool is_done = scored + points == state.asked;
         gather(board, tag, sums, points);
-        // PERF: the warp that goes on does it, and waits for nobody.
+        // PERF: the warp that goes on does it, and waits for nobody: each lane takes what it brings.
         for (unsigned i = threadIdx.x; i < points && warp == 0; i += WARP_LANES) {
             store.values[state.evaluated + scored + i] = sums[i];
             sums[i] = 0;
@@ -1939,7 +1939,6 @@ TRISECT_DEVICE void search_wide(const Task& task) {
             continue;
         }
         scored = 0;
-        __syncwarp();
         for (;;) {
             if (warp == 0) {
                 advance(state, store, task, task.groups[blockIdx.y]);

@@ -667,7 +667,7 @@ fn searches_on_the_host_do_not_depend_on_threads_or_schedule() {
 #[test]
 fn searches_on_the_host_have_no_data_race() {
     let options = ["-fsanitize=thread", "-fno-sanitize-recover=all"];
-    run_searches("searches-tsan", &options, 12);
+    run_searches("searches-tsan", &options, 36);
 }
 
 #[test]

@@ -52,22 +52,38 @@ T pick(std::mt19937& random, std::initializer_list<T> values) {
     return values.begin()[random() % values.size()];
 }
 
+/// What is special about a case.
+enum class Kind {
+    usual,
+    /// Some classes have sizes that are no more: then slopes are what the shortcuts do not expect.
+    vanishing,
+    /// So few values that profits tie.
+    tied,
+    /// A box so narrow that children soon equal their parents, and all that is selected is retired.
+    narrow,
+    /// All values tie, so that whole classes are divided at once.
+    plateau,
+};
+
+/// In turn.
+Kind kind_of(unsigned seed) { return static_cast<Kind>(seed % 5); }
+
+/// Now and then more points in a round than a warp has lanes, and more blocks than that.
+bool is_large(unsigned seed) { return seed % 20 == 5; }
+
 Case draw(unsigned seed) {
     std::mt19937 random(seed);
-    // In turn: usual ones; such with sizes that are no more; so few values that profits tie; boxes so narrow that
-    // children soon equal their parents, and all that is selected is retired.
-    const bool vanishes = seed % 4 == 1;
-    const unsigned values = seed % 4 == 2 ? 4 : 4096;
-    const bool is_narrow = seed % 4 == 3;
+    const Kind kind = kind_of(seed);
+    const unsigned values = kind == Kind::tied ? 4 : 4096;
     auto between = [&](float low, float high) {
         return low + (high - low) * static_cast<float>(random() % values) / static_cast<float>(values);
     };
     Case drawn;
     unsigned place = 0;
-    const unsigned simulations = 1 + random() % 5;
+    const unsigned simulations = kind == Kind::plateau ? 1 : 1 + random() % 5;
     for (unsigned slot = 0; slot < simulations; ++slot) {
         // Every third has no leg: a plateau.
-        const unsigned legs = slot % 3 == 2 ? 0 : 1 + random() % 60;
+        const unsigned legs = kind == Kind::plateau || slot % 3 == 2 ? 0 : 1 + random() % 60;
         Span span = {static_cast<unsigned>(drawn.gates.size()), legs / 2, legs - legs / 2, slot, 0};
         for (unsigned leg = 0; leg < legs; ++leg) {
             drawn.gates.push_back(make_float4(between(-0.02f, 0.02f), between(-0.02f, 0.02f), between(0.0f, 0.02f),
@@ -91,7 +107,7 @@ Case draw(unsigned seed) {
     direct::Task& task = drawn.task;
     for (direct::Axis& axis : task.axes) {
         axis = {-0.03, 0.03, 0.06, -0.03 / 0.06};
-        if (is_narrow) {
+        if (kind == Kind::narrow) {
             axis = {1.0, 1.0 + 7e-16, 1.0 + 7e-16 - 1.0, 1.0 / (1.0 + 7e-16 - 1.0)};
         }
     }
@@ -103,32 +119,35 @@ Case draw(unsigned seed) {
                  pick(random, {0u, direct::HALF_DIAGONAL}) | pick(random, {0u, direct::EPS_FOLLOWS}) |
                  pick(random, {0u, direct::RECTANGLES_SPILLED}) | pick(random, {0u, direct::CLASSES_SPILLED}) |
                  pick(random, {0u, direct::LEGS_STAGED});
-    if (vanishes) {
+    if (kind == Kind::vanishing) {
         // Only scipy's rules know of them.
         task.flags = (task.flags & ~direct::AGGRESSIVE) | direct::SCIPY;
     }
-    if (is_narrow) {
-        // To the end; scipy's rules retire nothing.
+    const bool to_the_end = kind == Kind::narrow || kind == Kind::plateau;
+    if (to_the_end) {
+        // Scipy's rules retire nothing.
         task.flags &= ~direct::SCIPY;
         task.volume_tolerance = 0.0;
         task.side_tolerance = 0.0;
     }
+    if (kind == Kind::plateau) {
+        task.flags = (task.flags & ~direct::AGGRESSIVE) | direct::HALF_DIAGONAL;
+    }
     const bool scipy = (task.flags & direct::SCIPY) != 0;
-    if (!scipy) {
+    if (!scipy && kind != Kind::plateau) {
         task.flags |= pick(random, {0u, direct::ONE_LONGEST});
     }
 #ifdef CUDA_HOST_THREADS
-    const bool is_large = false;
+    const unsigned most = 90;
 #else
-    // Now and then more points in a round than a warp has lanes, and more blocks than that.
-    const bool is_large = seed % 16 == 8;
+    const unsigned most = is_large(seed) ? 900 : 90;
 #endif
-    const unsigned budget = 1 + random() % (is_large ? 900 : 90);
+    const unsigned budget = kind == Kind::plateau ? 90 : 1 + random() % most;
     task.capacity = scipy ? budget + budget / 2 + 999 : budget;
     task.enough = scipy ? budget + 1 : budget;
-    task.max_iterations = is_narrow ? 0 : pick(random, {0u, 0u, 5u});
+    task.max_iterations = to_the_end ? 0 : pick(random, {0u, 0u, 5u});
     // Too few now and then: then there is no result, and no harm.
-    task.classes = pick(random, {64u, 64u, 4u});
+    task.classes = kind == Kind::plateau ? 64 : pick(random, {64u, 64u, 4u});
     const bool half = (task.flags & direct::HALF_DIAGONAL) != 0;
     task.divisions = half && (task.flags & direct::AGGRESSIVE) == 0 ? task.capacity : task.classes;
     task.levels = scipy ? (task.capacity + 1) / 5 : 0xffffffffu;
@@ -139,7 +158,7 @@ Case draw(unsigned seed) {
         drawn.thirds.push_back(third(depth));
     }
     for (unsigned level = 0; level < task.classes; ++level) {
-        drawn.sizes.push_back(vanishes && level >= 4 ? 0.0 : half ? half_diagonal(level) : third(level));
+        drawn.sizes.push_back(kind == Kind::vanishing && level >= 4 ? 0.0 : half ? half_diagonal(level) : third(level));
     }
     unsigned scratch = direct::CENTRE_BYTES * task.capacity;
     drawn.shared = direct::STATE_BYTES;
@@ -315,7 +334,7 @@ int main(int argc, char** argv) {
         compare(seed, found, run_compact(drawn, 64, compact, found), "how much memory a rectangle has");
         const unsigned all = ~0u;
 #ifndef CUDA_HOST_THREADS
-        const unsigned blocks = 1 + (seed % 16 == 8 ? 7 * seed % 40 : seed % 4);
+        const unsigned blocks = 1 + (is_large(seed) ? 7 * seed % 40 : seed % 4);
         compare(seed, found, run_wide(drawn, 64, blocks, all, launches), "the number of blocks");
         cuda_host::schedule = cuda_host::Schedule::reverse;
         compare(seed, found, run(drawn, 64), "the schedule");
