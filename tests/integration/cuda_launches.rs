@@ -310,6 +310,43 @@ fn searches_of_a_streamed_batch_are_those_of_direct() {
     assert!(kept >= 24 && left >= 24, "{kept} and {left}");
 }
 
+/// On the way of a streamed batch a wide search comes after searches by one block each, of chunks before;
+/// it waits for both lanes.
+#[test]
+fn wide_searches_of_a_streamed_batch_overlap_with_no_other() {
+    let _alone = alone();
+    if !has_gpu() {
+        return;
+    }
+    let standin = Standin::find();
+    // A chunk each: two simulations, then two groups of five.
+    let lengths = [[5000; 2].as_slice(), &[1000; 10]].concat();
+    let batch = batch_with_plateaus(Kind::Skilled, &lengths);
+    let labels = (0..12_usize).map(|index| match index {
+        0 | 1 => format!("{index}"),
+        _ => format!("five {}", (index - 2) / 5),
+    });
+    let groups = Groups::new(&Sharing::Groups(labels.collect()), batch.len()).unwrap();
+    let bounds = Bounds::symmetric(2, 0.03).unwrap();
+    let few = DirectOptions {
+        max_evaluations: 9,
+        ..DirectOptions::production()
+    };
+    let evaluate = EvaluateOptions {
+        max_device_bytes: Some(400_000),
+        ..options()
+    };
+    let task = SearchTask::new(&groups, &RULES[..1], &bounds, &few).unwrap();
+    in_orders(&ORDERS, |order| {
+        let before = standin.as_ref().map(|standin| standin.get("wide_launches"));
+        let searched = compare(&batch, &[0], &evaluate, &task, order);
+        assert!(searched.is_some(), "{order}");
+        if let (Some(standin), Some(before)) = (&standin, before) {
+            assert_eq!(standin.get("wide_launches") - before, 2, "{order}");
+        }
+    });
+}
+
 /// A flag cancels between launches: searches that have ended keep their results, one that has begun
 /// has what it found, the others have nothing.
 #[test]

@@ -17,6 +17,13 @@
 
 namespace {
 
+/// Otherwise every CUDA thread is one of the machine, and there can be few.
+#ifdef CUDA_HOST_THREADS
+constexpr bool FIBERS = false;
+#else
+constexpr bool FIBERS = true;
+#endif
+
 /// A search and everything its argument points to.
 struct Case {
     std::vector<float4> gates;
@@ -69,7 +76,7 @@ enum class Kind {
 Kind kind_of(unsigned seed) { return static_cast<Kind>(seed % 5); }
 
 /// Now and then more points in a round than a warp has lanes, and more blocks than that.
-bool is_large(unsigned seed) { return seed % 20 == 5; }
+bool is_large(unsigned seed) { return FIBERS && seed % 20 == 5; }
 
 Case draw(unsigned seed) {
     std::mt19937 random(seed);
@@ -137,11 +144,7 @@ Case draw(unsigned seed) {
     if (!scipy && kind != Kind::plateau) {
         task.flags |= pick(random, {0u, direct::ONE_LONGEST});
     }
-#ifdef CUDA_HOST_THREADS
-    const unsigned most = 90;
-#else
     const unsigned most = is_large(seed) ? 900 : 90;
-#endif
     const unsigned budget = kind == Kind::plateau ? 90 : 1 + random() % most;
     task.capacity = scipy ? budget + budget / 2 + 999 : budget;
     task.enough = scipy ? budget + 1 : budget;
@@ -275,11 +278,7 @@ std::vector<direct::Found> run_wide(const Case& drawn, unsigned threads, unsigne
     task.members = members.data();
     task.boards = boards.data();
     task.pause_after = pause_after;
-#ifdef CUDA_HOST_THREADS
-    const unsigned at_once = 1;
-#else
-    const unsigned at_once = groups;
-#endif
+    const unsigned at_once = FIBERS ? groups : 1;
     for (unsigned first = 0; first < groups; first += at_once) {
         task.groups = drawn.groups.data() + first;
         task.parts = parts.data() + first * blocks;
@@ -349,7 +348,6 @@ int main(int argc, char** argv) {
                 "the schedule of a wide search");
         cuda_host::schedule = cuda_host::Schedule::forward;
 #else
-        // Every CUDA thread is one of the machine here: few.
         compare(seed, found, run_wide(drawn, 64, 2, seed % 2 == 0 ? all : 1 + drawn.task.capacity / 2, launches),
                 "the number of blocks");
 #endif
