@@ -22,10 +22,11 @@ use bytemuck::Pod;
 use cudarc::driver::result as driver;
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUfunction_attribute};
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr,
-    DriverError, LaunchConfig, PushKernelArg,
+    CudaContext, CudaEvent, CudaFunction, CudaSlice, CudaStream, DeviceRepr, DriverError,
+    LaunchConfig, PushKernelArg,
 };
 
+use self::image::Image;
 use crate::error::{CudaError, Error};
 
 /// Functions of the driver that this file calls, cudarc's own calls included.
@@ -119,12 +120,10 @@ pub(super) struct Gpu {
     pub index: usize,
     pub name: String,
     pub limits: Limits,
-    /// Where the kernels come from, in words.
-    pub image: &'static str,
+    pub image: Image,
     /// Most bytes to take; `None`: what is free.
     allowance: Option<usize>,
     taken: Arc<AtomicUsize>,
-    module: Arc<CudaModule>,
     functions: HashMap<&'static str, CudaFunction>,
     /// The first lane.
     compute: Arc<CudaStream>,
@@ -286,7 +285,7 @@ impl Gpu {
             )?),
             cooperative: attribute(Attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH)? != 0,
         };
-        let (module, image) = image::load(&context, index, capability)?;
+        let image = Image::open(&context, index, capability)?;
         Ok(Self {
             index,
             name: context.name().map_err(failed("asking for its name"))?,
@@ -295,7 +294,6 @@ impl Gpu {
             allowance,
             taken: Arc::default(),
             functions: HashMap::new(),
-            module,
             compute: context.new_stream().map_err(failed("creating a stream"))?,
             second: context.new_stream().map_err(failed("creating a stream"))?,
             copies: context.new_stream().map_err(failed("creating a stream"))?,
@@ -601,7 +599,7 @@ impl Gpu {
         }
         let failed = self.error("finding a kernel");
         self.context.bind_to_thread().map_err(failed)?;
-        let function = self.module.load_function(kernel);
+        let function = self.image.module_of(kernel)?.load_function(kernel);
         let function = function.map_err(self.error("finding a kernel"))?;
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         let most = i32::try_from(self.limits.shared_bytes).unwrap_or(i32::MAX);

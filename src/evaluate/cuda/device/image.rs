@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::sys;
@@ -20,6 +21,11 @@ const FATBIN: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/ker
 #[cfg(not(trisect_fatbin))]
 const FATBIN: Option<&[u8]> = None;
 
+/// What every entry point in the source begins with.
+const ENTRY: &str = "extern \"C\" __global__";
+
+const LOADING: &str = "loading the kernels";
+
 /// Functions of NVRTC that this file calls.
 const NVRTC_FUNCTIONS: [&str; 7] = [
     "nvrtcCreateProgram",
@@ -31,44 +37,112 @@ const NVRTC_FUNCTIONS: [&str; 7] = [
     "nvrtcGetProgramLogSize",
 ];
 
-/// The kernels for a device: from the fatbin, or from NVRTC where the build had no nvcc or one
-/// that did not know the device.
-pub(super) fn load(
-    context: &Arc<CudaContext>,
-    index: usize,
-    capability: (i32, i32),
-) -> Result<(Arc<CudaModule>, &'static str), Error> {
-    let doing = "loading the kernels";
-    if let Some(fatbin) = FATBIN {
-        match context.load_module(Ptx::from_binary(fatbin.to_vec())) {
-            Ok(module) => return Ok((module, "compiled by nvcc")),
-            // No code for this device, or portable code that is too new for its driver.
-            Err(DriverError(
-                sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
-                | sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-                | sys::CUresult::CUDA_ERROR_INVALID_PTX,
-            )) => {}
-            Err(error) => return Err(cuda_error(index, doing, error)),
-        }
-    }
-    let cubin = compile(index, capability)?;
-    let module = context
-        .load_module(Ptx::from_binary(cubin.to_vec()))
-        .map_err(|error| cuda_error(index, doing, error))?;
-    Ok((module, "compiled by NVRTC"))
+/// Compiled and loaded when a device is opened, to see that it can be: the kernel that takes least.
+const PROBE: &str = "exact_close";
+
+/// The kernels for a device.
+#[derive(Debug)]
+pub(in super::super) enum Image {
+    /// All, from the fatbin.
+    Built(Arc<CudaModule>),
+    /// Each from NVRTC when it is first asked for: all together take most of a minute. For builds
+    /// without nvcc, or with one that did not know the device.
+    Source {
+        context: Arc<CudaContext>,
+        index: usize,
+        capability: (i32, i32),
+    },
 }
 
-/// Machine code for a compute capability, from NVRTC; once per process.
-fn compile(index: usize, (major, minor): (i32, i32)) -> Result<Arc<[u8]>, Error> {
-    type Cubins = HashMap<(i32, i32), Arc<[u8]>>;
+impl Image {
+    pub(super) fn open(
+        context: &Arc<CudaContext>,
+        index: usize,
+        capability: (i32, i32),
+    ) -> Result<Self, Error> {
+        if let Some(fatbin) = FATBIN {
+            match context.load_module(Ptx::from_binary(fatbin.to_vec())) {
+                Ok(module) => return Ok(Self::Built(module)),
+                // No code for this device, or portable code that is too new for its driver.
+                Err(DriverError(
+                    sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
+                    | sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+                    | sys::CUresult::CUDA_ERROR_INVALID_PTX,
+                )) => {}
+                Err(error) => return Err(cuda_error(index, LOADING, error)),
+            }
+        }
+        find_nvrtc(capability)?;
+        let source = Self::Source {
+            context: Arc::clone(context),
+            index,
+            capability,
+        };
+        source.module_of(PROBE)?;
+        Ok(source)
+    }
+
+    /// The module with a kernel.
+    pub(super) fn module_of(&self, kernel: &'static str) -> Result<Arc<CudaModule>, Error> {
+        match self {
+            Self::Built(module) => Ok(Arc::clone(module)),
+            Self::Source {
+                context,
+                index,
+                capability,
+            } => {
+                let cubin = compile(*index, *capability, kernel)?;
+                context
+                    .load_module(Ptx::from_binary(cubin.to_vec()))
+                    .map_err(|error| cuda_error(*index, LOADING, error))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Built(_) => "compiled by nvcc",
+            Self::Source { .. } => "compiled by NVRTC",
+        })
+    }
+}
+
+/// The source with one entry point of all; every line keeps its number.
+fn source_of(kernel: &str) -> String {
+    let mut text = String::with_capacity(SOURCE.len());
+    let mut lines = SOURCE.lines().peekable();
+    let mut left_out = false;
+    while let Some(line) = lines.next() {
+        if line.starts_with(ENTRY) {
+            // The name begins the next line.
+            let name = lines.peek().and_then(|next| next.split('(').next());
+            left_out = name != Some(kernel);
+        }
+        if !left_out {
+            text.push_str(line);
+        }
+        text.push('\n');
+        left_out &= line != "}";
+    }
+    text
+}
+
+/// Machine code of a kernel for a compute capability, from NVRTC; once per process.
+fn compile(
+    index: usize,
+    (major, minor): (i32, i32),
+    kernel: &'static str,
+) -> Result<Arc<[u8]>, Error> {
+    type Cubins = HashMap<((i32, i32), &'static str), Arc<[u8]>>;
     static CUBINS: OnceLock<Mutex<Cubins>> = OnceLock::new();
     let cubins = CUBINS.get_or_init(Mutex::default);
     // A panic elsewhere leaves a map without the entry at worst.
     let mut cubins = cubins.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(cubin) = cubins.get(&(major, minor)) {
+    if let Some(cubin) = cubins.get(&((major, minor), kernel)) {
         return Ok(Arc::clone(cubin));
     }
-    find_nvrtc((major, minor))?;
 
     let failed = |doing: &'static str, error: nvrtc::result::NvrtcError, log: String| {
         Error::Cuda(CudaError {
@@ -79,7 +153,7 @@ fn compile(index: usize, (major, minor): (i32, i32)) -> Result<Arc<[u8]>, Error>
             doing,
         })
     };
-    let source = CString::new(SOURCE).map_err(|_| Error::Unavailable {
+    let source = CString::new(source_of(kernel)).map_err(|_| Error::Unavailable {
         what: "the CUDA kernels",
         why: "their source has a zero byte".to_owned(),
         remedy: "this is a defect of the build; please report it",
@@ -118,7 +192,7 @@ fn compile(index: usize, (major, minor): (i32, i32)) -> Result<Arc<[u8]>, Error>
     // SAFETY: created above, destroyed here only.
     let _ = unsafe { nvrtc::result::destroy_program(program) };
     let cubin: Arc<[u8]> = cubin?.into();
-    cubins.insert((major, minor), Arc::clone(&cubin));
+    cubins.insert(((major, minor), kernel), Arc::clone(&cubin));
     Ok(cubin)
 }
 
@@ -154,4 +228,36 @@ fn find_nvrtc((major, minor): (i32, i32)) -> Result<(), Error> {
         return Ok(());
     }
     Err(unavailable(format!("NVRTC lacks {}", lacking.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_of_one_kernel_has_that_kernel_alone() {
+        let entries = |text: &str| -> Vec<String> {
+            let lines: Vec<&str> = text.lines().collect();
+            let entries = lines
+                .windows(2)
+                .filter(|pair| pair[0].contains("__global__"));
+            entries
+                .filter_map(|pair| pair[1].split_once('(').map(|(name, _)| name.to_owned()))
+                .collect()
+        };
+        let all = entries(SOURCE);
+        assert_eq!(all.len(), SOURCE.matches("__global__").count());
+        assert!(all.iter().any(|name| name == PROBE), "{all:?}");
+        for name in &all {
+            let alone = source_of(name);
+            assert_eq!(entries(&alone), [name.as_str()]);
+            assert_eq!(alone.lines().count(), SOURCE.lines().count());
+            let blank = alone
+                .lines()
+                .zip(SOURCE.lines())
+                .filter(|(own, line)| own != line);
+            // Four lines and an empty one between: nothing else goes.
+            assert_eq!(blank.count(), 4 * (all.len() - 1), "{name}");
+        }
+    }
 }
