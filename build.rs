@@ -6,7 +6,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `TRISECT_NVCC` | `require`: no nvcc, or a kernel it refuses, is a build error; `off`: do not look for nvcc |
-//! | `TRISECT_CUDA_ARCHS` | architectures instead of all below, such as `90` or `80,90` |
+//! | `TRISECT_CUDA_ARCHS` | architectures instead of all below, oldest first, such as `90` or `80,90` |
 //! | `NVCC`, `CUDA_HOME`, `CUDA_PATH`, `PATH`, `VIRTUAL_ENV` | where nvcc may be, in this order |
 
 use std::collections::HashSet;
@@ -17,13 +17,10 @@ use std::{env, fs, io};
 /// Compute capabilities of the machine code in the fatbin, as far as the nvcc knows them: Turing;
 /// A100, RTX 30, RTX 40, H100 and H200; B200, RTX 50.
 ///
-/// PERF: those of a row are assembled from the portable code of its first. The machine code is the
-/// same as from their own, since the kernels ask for nothing newer, and the compiler's front end,
+/// PERF: those of a row are assembled from the portable code (PTX) of its first. The machine code is
+/// the same as from their own, since the kernels ask for nothing newer, and the compiler's front end,
 /// which takes half of the time, runs once per row.
 const ARCHITECTURES: [&[&str]; 3] = [&["75"], &["80", "86", "89", "90"], &["100", "120"]];
-
-/// Compute capability of the portable code (PTX), for devices that are newer than the fatbin.
-const PORTABLE: &str = "75";
 
 /// Nothing contracts a multiplication and an addition behind our back: see the crate page, "Bits".
 const FLAGS: [&str; 6] = [
@@ -203,6 +200,7 @@ fn fatbin(nvcc: &Path, source: &Path, fatbin: &Path) -> Result<(), String> {
             nvcc.display()
         ));
     }
+    let mut portable = None;
     for architecture in targets {
         if !knows(architecture) {
             return Err(format!(
@@ -218,9 +216,11 @@ fn fatbin(nvcc: &Path, source: &Path, fatbin: &Path) -> Result<(), String> {
         command.arg(format!(
             "-gencode=arch=compute_{first},code=sm_{architecture}"
         ));
+        // For devices that are newer than the fatbin. PERF: no other front end than those above.
+        portable
+            .get_or_insert_with(|| format!("-gencode=arch=compute_{first},code=compute_{first}"));
     }
-    let portable = format!("-gencode=arch=compute_{PORTABLE},code=compute_{PORTABLE}");
-    command.arg(portable).arg("-o").arg(fatbin).arg(source);
+    command.args(portable).arg("-o").arg(fatbin).arg(source);
 
     let compiled = run(&mut command)?;
     if compiled.status.success() {

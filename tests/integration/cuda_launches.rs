@@ -1,5 +1,6 @@
-//! Which searches a GPU runs whole, and how: on which device, in which launches and lanes, on the way of a
-//! streamed batch, until a flag cancels them. What they find is [`cuda_searches`](crate::cuda_searches)' matter.
+//! Which searches a GPU runs whole, and how: on which device, in which launches and lanes, on the way
+//! of a streamed batch, until a flag cancels them. What they find is the matter of
+//! [`cuda_searches`](crate::cuda_searches).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -310,8 +311,8 @@ fn searches_of_a_streamed_batch_are_those_of_direct() {
     assert!(kept >= 24 && left >= 24, "{kept} and {left}");
 }
 
-/// On the way of a streamed batch a wide search comes after searches by one block each, of chunks before;
-/// it waits for both lanes.
+/// On the way of a streamed batch a wide search comes after searches by one block each, of earlier
+/// chunks; it waits for both lanes.
 #[test]
 fn wide_searches_of_a_streamed_batch_overlap_with_no_other() {
     let _alone = alone();

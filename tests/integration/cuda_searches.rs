@@ -1,5 +1,5 @@
 //! Whole searches on the GPU: the evaluations and the results of [`Direct`] on the CPU, bit for bit,
-//! under every rule, and what happens where the device leaves them to the driver.
+//! under every rule. How they are launched is the matter of [`cuda_launches`](crate::cuda_launches).
 //!
 //! `TRISECT_TEST_GROUPS` sets how many groups the large comparison takes: 2,000 unless it says so, and
 //! 100,000 on a real GPU, whose cases have more groups.

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// A buffer on both sides, which grows and never shrinks.
 #[derive(Debug)]
 pub(super) struct Transfer<T> {
-    pub what: &'static str,
+    what: &'static str,
     pub both: Option<(Pinned<T>, Buffer<T>)>,
 }
 
@@ -86,10 +86,7 @@ impl<T: Pod> Transfer<T> {
     }
 
     /// Fills the elements on the device with zeros.
-    pub fn zero(&self, gpu: &Gpu, len: usize) -> Result<(), Error>
-    where
-        T: Pod,
-    {
+    pub fn zero(&self, gpu: &Gpu, len: usize) -> Result<(), Error> {
         match &self.both {
             Some((_, device)) => gpu.zero(device, len),
             None => Ok(()),

@@ -1,4 +1,5 @@
-//! The machine code of the kernels: what nvcc compiled with the crate, or what NVRTC makes of their source.
+//! The machine code of the kernels: what nvcc compiled with the crate, or what NVRTC makes of their
+//! source.
 
 use std::collections::HashMap;
 use std::ffi::CString;

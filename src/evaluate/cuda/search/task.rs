@@ -1,5 +1,7 @@
 //! The argument of the kernels for whole searches, and what of it the options of a search say.
 
+use bytemuck::Zeroable;
+
 use super::super::device::Argument;
 use super::plan::Needs;
 use crate::direct::{Division, Outline, Selection, SizeMeasure};
@@ -7,7 +9,7 @@ use crate::evaluate::SearchTask;
 use crate::profit::ExitRule;
 
 /// The argument of the kernels; `Task` of `kernels/direct.cu`, where each field is explained.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Zeroable)]
 #[repr(C)]
 pub(super) struct Task {
     pub legs: u64,
@@ -86,18 +88,6 @@ impl Task {
         let close = task.exit_rules.iter().enumerate();
         let close = close.filter(|(_, rule)| **rule == ExitRule::AtClose);
         Self {
-            legs: 0,
-            terms: 0,
-            spans: 0,
-            members: 0,
-            groups: 0,
-            parts: 0,
-            thirds: 0,
-            sizes: 0,
-            scratch: 0,
-            boards: 0,
-            found: 0,
-            scratch_bytes: 0,
             axes: outline.axes,
             eps: options.eps.abs(),
             volume_tolerance: options.volume_tolerance,
@@ -114,13 +104,9 @@ impl Task {
             classes: count(needs.classes),
             divisions: count(needs.divisions),
             levels: count(outline.levels),
-            all_groups: 0,
             at_close: close.map(|(rule, _)| 1 << rule).sum(),
-            fee: 0.0,
             pause_after: u32::MAX,
-            first_tag: 0,
-            places: 0,
-            padding: 0,
+            ..Self::zeroed()
         }
     }
 }
